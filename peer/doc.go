@@ -17,8 +17,8 @@ package peer
 type Kind uint8
 
 const (
-	KindHello   Kind = iota + 1 // version, name, services
-	KindHomeTest                // anycast: relay of HoTI and HoT at the contact node
-	KindRefresh                 // anycast: a Binding Refresh Request that reached the contact node
-	KindHandoff                 // handoff: a client with all it has
+	KindHello    Kind = iota + 1 // version, name, services
+	KindHomeTest                 // anycast: relay of HoTI and HoT at the contact node
+	KindRefresh                  // anycast: a Binding Refresh Request that reached the contact node
+	KindHandoff                  // handoff: a client with all it has
 )
