@@ -58,7 +58,7 @@ type Cache struct {
 // entry is a binding, or the memory of a removed one.
 type entry struct {
 	Binding
-	removed   bool   // only what guards against replays is still meant
+	removed   bool // only what guards against replays is still meant
 	hasNonces bool
 	nonce     uint16    // the newest home nonce index that an accepted update used
 	guard     time.Time // until when those nonces may be good
