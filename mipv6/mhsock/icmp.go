@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/internal/rawsock"
 )
 
 // An ICMPv6 error message (RFC 4443 §3): type, code, checksum, a pointer or
@@ -23,16 +25,19 @@ var errNotOurs = errors.New("mhsock: not about a packet of Mobile IPv6")
 // ReceiveError implements Conn.
 func (s *Socket) ReceiveError(ctx context.Context) (ICMPError, error) {
 	var got ICMPError
-	err := s.icmp.each(ctx, func(d datagram) bool {
-		e, err := parseICMP(d.data)
+	err := s.icmp.Each(ctx, func(d rawsock.Datagram) bool {
+		e, err := parseICMP(d.Data)
 		if err != nil {
 			return false // every error that this host receives comes by here
 		}
-		e.From = d.from
+		e.From = d.From
 		got = e
 		return true
 	})
-	return got, err
+	if err != nil {
+		return ICMPError{}, fmt.Errorf("mhsock: %w", err)
+	}
+	return got, nil
 }
 
 // parseICMP decodes an ICMPv6 error about a packet with a Mobility Header, a
