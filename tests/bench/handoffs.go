@@ -29,6 +29,9 @@ const (
 
 // measureHandoffs lets many clients go to and fro between glass and reich.
 func measureHandoffs(ctx context.Context, tb lab.TB, b *bench) error {
+	if err := cluster.Build(ctx, b.bin, "./cmd/...", "./examples/..."); err != nil {
+		return err
+	}
 	n := lab.Thesis(tb)
 	c, err := cluster.New(ctx, tb, n, b.bin, cluster.WithReplicas("glass", "reich"))
 	if err != nil {

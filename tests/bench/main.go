@@ -34,7 +34,6 @@ type part struct {
 
 var parts = []part{
 	{"move", measureMoves},
-	{"throughput", measureThroughput},
 	{"handoff", measureHandoffs},
 }
 
@@ -62,9 +61,6 @@ func run(ctx context.Context, only string) error {
 		return err
 	}
 	b := &bench{bin: filepath.Join(root, "build", "bin")}
-	if err := cluster.Build(ctx, b.bin, "./cmd/...", "./examples/..."); err != nil {
-		return err
-	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for _, p := range parts {
 		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
