@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// client is what a worker needs of a *vanycast.Conn.
+type client interface {
+	net.Conn
+	State() []byte
+	SetState([]byte) error
+	// HandoffAsync gives the client away; the zero address leaves the choice
+	// to the policy. On nil the client is not ours any more.
+	HandoffAsync(target netip.Addr) error
+	// HandedOff tells that another worker served the client before.
+	HandedOff() bool
+	// FailedHandoff tells that the client is back from a handoff that did not
+	// come about: to whom it was, and why not.
+	FailedHandoff() (target netip.Addr, why string, failed bool)
+}
+
+// worker serves one client at a time, for ever.
+type worker struct {
+	id     int
+	name   string // of the replica, as the client is told
+	silent bool
+	log    *log.Logger
+}
+
+// run serves the clients that accept gives until it gives an error.
+func (w *worker) run(accept func() (client, error)) error {
+	for {
+		c, err := accept()
+		if err != nil {
+			return err
+		}
+		w.logf("Accepted client %v", c.RemoteAddr())
+		if err := w.serve(c); err != nil {
+			w.logf("Error serving %v, closing: %v", c.RemoteAddr(), err)
+		}
+	}
+}
+
+func (w *worker) logf(format string, args ...any) {
+	w.log.Printf("Worker %d: "+format, append([]any{w.id}, args...)...)
+}
+
+// serve handles one client until it leaves, is handed off or fails.
+func (w *worker) serve(c client) error {
+	given := false
+	defer func() {
+		if !given {
+			c.Close()
+		}
+	}()
+	s := session{silent: w.silent}
+	if c.HandedOff() {
+		w.logf("Client is handed off")
+	} else {
+		w.logf("Client is not served before")
+	}
+	if err := s.unmarshal(c.State()); err != nil {
+		return errors.Join(err, hangUp(c))
+	}
+	if err := w.greet(c); err != nil {
+		return err
+	}
+
+	// One byte at a time: what comes after an 'H' must be left in the kernel,
+	// from where it moves with the connection.
+	var in [1]byte
+	var out []byte
+	for {
+		if _, err := c.Read(in[:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				w.logf("Client closed the connection")
+				return nil
+			}
+			return err
+		}
+		var v verdict
+		if out, v = s.feed(out[:0], in[0]); len(out) > 0 {
+			if _, err := c.Write(out); err != nil {
+				return err
+			}
+		}
+		switch v {
+		case handOff:
+			w.logf("Nonblocking handing off client..")
+			err := w.handOff(c, &s)
+			if err == nil {
+				given = true
+				w.logf(".. nonblocking handoff completed")
+				return nil
+			}
+			w.logf(".. not handed off: %v", err)
+			if err := w.sorry(c, "", err.Error()); err != nil {
+				return err
+			}
+		case quit:
+			w.logf("Client connection closed upon request")
+			return hangUp(c)
+		}
+	}
+}
+
+// greet says who serves the client now and, if a handoff brought it back here
+// instead of elsewhere, why.
+func (w *worker) greet(c client) error {
+	if target, why, failed := c.FailedHandoff(); failed {
+		to := ""
+		if target.IsValid() {
+			to = " to " + target.String()
+		}
+		if err := w.sorry(c, to, why); err != nil {
+			return err
+		}
+	}
+	if w.silent {
+		return nil
+	}
+	_, err := io.WriteString(c, greeting(w.id, w.name))
+	return err
+}
+
+func (w *worker) sorry(c client, to, why string) error {
+	if w.silent {
+		return nil
+	}
+	_, err := fmt.Fprintf(c, "\nSorry, I could not hand you over%s: %s\n", to, why)
+	return err
+}
+
+// Bounds of the wait for the client's end when a connection is closed.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 64 << 10
+)
+
+// hangUp ends a connection from our side. What the client sent beyond the 'Q'
+// (telnet sends the line end with it) is read and dropped first: closing a
+// socket with unread bytes is a reset, which would also take the answer away.
+func hangUp(c client) error {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return nil // the caller closes
+	}
+	if err := half.CloseWrite(); err != nil {
+		return err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, c, lingerBytes)
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+func (w *worker) handOff(c client, s *session) error {
+	if err := c.SetState(s.marshal()); err != nil {
+		return err
+	}
+	return c.HandoffAsync(netip.Addr{})
+}
