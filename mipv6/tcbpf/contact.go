@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -61,6 +62,7 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 		return errors.Join(err, p.undoContact(c))
 	}
 	p.contacts[wanted.Home] = c
+	p.gone = slices.DeleteFunc(p.gone, func(a netip.Addr) bool { return a == wanted.Home })
 	return nil
 }
 
@@ -192,21 +194,19 @@ func (p *Plane) markGone(home netip.Addr, v mapContact) error {
 	if err := put(p.programs.Contacts, mapAddress(home), v); err != nil {
 		return err
 	}
-	p.gone = append(p.gone, home)
+	if !slices.Contains(p.gone, home) {
+		p.gone = append(p.gone, home)
+	}
 	return nil
 }
 
 // makeRoomForContact forgets the longest gone contact address where the map is full.
 func (p *Plane) makeRoomForContact() error {
 	for len(p.contacts)+len(p.gone) >= maxContacts && len(p.gone) > 0 {
-		oldest := p.gone[0]
-		p.gone = p.gone[1:]
-		if _, back := p.contacts[oldest]; back {
-			continue
-		}
-		if err := remove(p.programs.Contacts, mapAddress(oldest)); err != nil {
+		if err := remove(p.programs.Contacts, mapAddress(p.gone[0])); err != nil {
 			return err
 		}
+		p.gone = p.gone[1:]
 	}
 	return nil
 }
