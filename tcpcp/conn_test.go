@@ -76,6 +76,8 @@ type connection struct {
 	*testLab
 	client *os.File
 	fd     int // the server's
+
+	beforeActivate func() // of the next moves
 }
 
 // connect makes a connection to host a.
@@ -128,6 +130,9 @@ func (c *connection) moveFrozen(t testing.TB, f *Frozen, to *vlab.Host) *Endpoin
 	}
 	i := insertAt(t, to, arrived)
 	c.route(to)
+	if c.beforeActivate != nil {
+		c.beforeActivate()
+	}
 	if c.fd, err = i.Activate(); err != nil {
 		t.Fatal(err)
 	}
