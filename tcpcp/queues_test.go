@@ -97,14 +97,10 @@ func TestMoveQueues(t *testing.T) {
 			t.Fatalf("the server's socket took %d of %d bytes", n, len(down))
 		}
 		for i := range moves {
-			to := c.b
-			if i%2 == 1 {
-				to = c.a
-			}
 			if i == moves-1 {
 				c.beforeActivate = hear
 			}
-			f, e := c.move(t, to)
+			f, e := c.move(t, c.turn(i))
 			if !bytes.Equal(e.Received, up) {
 				t.Errorf("%d bytes unread, not the %d that were sent", len(e.Received), len(up))
 			}
