@@ -45,9 +45,11 @@ func measureThroughput(ctx context.Context, tb lab.TB, b *bench) error {
 	if err := declare(tb, n); err != nil {
 		return err
 	}
-	if _, err := n.Glass.Start([]string{"iperf3", "-s", "-p", strconv.Itoa(iperfPort)}); err != nil {
+	server, err := n.Glass.Start([]string{"iperf3", "-s", "-p", strconv.Itoa(iperfPort)})
+	if err != nil {
 		return err
 	}
+	defer func() { _ = server.Kill9() }() // it calls SIGTERM a failure
 	if err := lab.WaitFor(ctx, func() error { return iperfListens(ctx, n) }); err != nil {
 		return err
 	}
