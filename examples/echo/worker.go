@@ -7,8 +7,6 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"os"
-	"time"
 )
 
 // client is what a worker needs of a *vanycast.Conn.
@@ -57,7 +55,7 @@ func (w *worker) serve(c client) error {
 	given := false
 	defer func() {
 		if !given {
-			c.Close()
+			c.Close() // the daemon sees to an orderly end
 		}
 	}()
 	s := session{silent: w.silent}
@@ -67,7 +65,7 @@ func (w *worker) serve(c client) error {
 		w.logf("Client is not served before")
 	}
 	if err := s.unmarshal(c.State()); err != nil {
-		return errors.Join(err, hangUp(c))
+		return err
 	}
 	if err := w.greet(c); err != nil {
 		return err
@@ -106,7 +104,7 @@ func (w *worker) serve(c client) error {
 			}
 		case quit:
 			w.logf("Client connection closed upon request")
-			return hangUp(c)
+			return nil
 		}
 	}
 }
@@ -135,33 +133,6 @@ func (w *worker) sorry(c client, to, why string) error {
 		return nil
 	}
 	_, err := fmt.Fprintf(c, "\nSorry, I could not hand you over%s: %s\n", to, why)
-	return err
-}
-
-// Bounds of the wait for the client's end when a connection is closed.
-const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 64 << 10
-)
-
-// hangUp ends a connection from our side. What the client sent beyond the 'Q'
-// (telnet sends the line end with it) is read and dropped first: closing a
-// socket with unread bytes is a reset, which would also take the answer away.
-func hangUp(c client) error {
-	half, ok := c.(interface{ CloseWrite() error })
-	if !ok {
-		return nil // the caller closes
-	}
-	if err := half.CloseWrite(); err != nil {
-		return err
-	}
-	if err := c.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return err
-	}
-	_, err := io.CopyN(io.Discard, c, lingerBytes)
-	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
-	}
 	return err
 }
 

@@ -27,7 +27,16 @@ type fakeClient struct {
 func (c *fakeClient) State() []byte           { return c.state }
 func (c *fakeClient) SetState(b []byte) error { c.state = b; return nil }
 func (c *fakeClient) HandedOff() bool         { return c.before }
-func (c *fakeClient) Close() error            { c.closed = true; return c.TCPConn.Close() }
+
+// Close ends the connection in order, as the daemon does it: what the client
+// sent beyond the 'Q' does not make a reset of it.
+func (c *fakeClient) Close() error {
+	c.closed = true
+	c.CloseWrite()
+	io.Copy(io.Discard, c.TCPConn)
+	return c.TCPConn.Close()
+}
+
 func (c *fakeClient) FailedHandoff() (netip.Addr, string, bool) {
 	return c.failed, c.why, c.failed.IsValid()
 }
@@ -150,6 +159,7 @@ func TestRunEndsWithTheListener(t *testing.T) {
 func TestBadStateClosesTheClient(t *testing.T) {
 	theirs, ours := pair(t)
 	c := &fakeClient{TCPConn: ours, state: []byte("x")}
+	theirs.CloseWrite()
 	if err := testWorker(1, "x").serve(c); !errors.Is(err, errState) || !c.closed {
 		t.Errorf("%v, closed %v", err, c.closed)
 	}
