@@ -27,23 +27,30 @@ func putChecksum(b []byte, src, dst netip.Addr) error {
 	return nil
 }
 
-// checksum is the one's complement sum over pseudo-header and header (RFC 8200
-// §8.1), complemented: zero over a header whose checksum is right. The length
-// of b is even, for it is a multiple of 8.
+// checksum is that of a Mobility Header: zero over one whose checksum is right.
 func checksum(b []byte, src, dst netip.Addr) uint16 {
+	return Checksum(b, ProtocolMobility, src, dst)
+}
+
+// Checksum is the Internet checksum of an upper-layer packet with its
+// pseudo-header (RFC 8200 §8.1); b has zero in its checksum field. Both
+// addresses are IPv6. The roles need it for ICMPv6.
+func Checksum(b []byte, protocol uint8, src, dst netip.Addr) uint16 {
 	s, d := src.As16(), dst.As16()
-	sum := sum16(s[:]) + sum16(d[:]) + uint32(len(b)) + ProtocolMobility + sum16(b)
+	sum := sum16(s[:]) + sum16(d[:]) + uint64(len(b)) + uint64(protocol) + sum16(b)
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
 	return ^uint16(sum)
 }
 
-// sum16 adds up 16-bit words; at most 1024 of them (maxMobilityLen), so the
-// sum does not overflow.
-func sum16(b []byte) (sum uint32) {
-	for i := 0; i < len(b); i += 2 {
-		sum += uint32(order.Uint16(b[i:]))
+// sum16 adds up 16-bit words, an odd last octet being followed by zero.
+func sum16(b []byte) (sum uint64) {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint64(order.Uint16(b))
+	}
+	if len(b) == 1 {
+		sum += uint64(b[0]) << 8
 	}
 	return sum
 }
