@@ -182,46 +182,46 @@ func (ss *ServerSocket) Handoff(ctx context.Context, k uint64, target netip.Addr
 // Adopt makes a connection that the application has a client of this service:
 // an established TCP connection whose local address is the contact address. The
 // service owns the descriptor, also after an error, which wraps ErrNotAdoptable
-// or ErrClosed.
-func (ss *ServerSocket) Adopt(fd int, state []byte) (uint64, error) {
-	var k key
-	err := ss.s.adoptable(fd)
+// or ErrClosed. It gives the client's Key and ID.
+func (ss *ServerSocket) Adopt(fd int, state []byte) (k, id uint64, err error) {
+	err = ss.s.adoptable(fd)
 	if err == nil {
-		cerr := ss.s.call(func() { k, err = ss.adopt(fd, state) })
-		if cerr != nil {
+		var ck key
+		if cerr := ss.s.call(func() { ck, id, err = ss.adopt(fd, state) }); cerr != nil {
 			err = cerr
 		}
+		k = uint64(ck)
 	}
 	if err != nil {
 		unix.Close(fd)
 	}
-	return uint64(k), err
+	return k, id, err
 }
 
 // adopt is the event. For the loop.
-func (ss *ServerSocket) adopt(fd int, state []byte) (key, error) {
+func (ss *ServerSocket) adopt(fd int, state []byte) (key, uint64, error) {
 	s := ss.s
 	if s.closing {
-		return 0, ErrClosed
+		return 0, 0, ErrClosed
 	}
 	local, err := unix.Getsockname(fd)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotAdoptable, os.NewSyscallError("getsockname", err))
+		return 0, 0, fmt.Errorf("%w: %w", ErrNotAdoptable, os.NewSyscallError("getsockname", err))
 	}
 	remote, err := unix.Getpeername(fd)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotAdoptable, os.NewSyscallError("getpeername", err))
+		return 0, 0, fmt.Errorf("%w: %w", ErrNotAdoptable, os.NewSyscallError("getpeername", err))
 	}
 	now, id := time.Now(), newID()
 	k, err := s.core.adopted(now, ss.id, id, addrPort(local), addrPort(remote))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s.conns[k] = &conn{client: handoff.Client{
 		ID: id, Service: s.cfg.Service, Local: addrPort(local), Remote: addrPort(remote), FD: fd, State: state, Since: now,
 	}}
 	s.guard(fd, k)
-	return k, nil
+	return k, id, nil
 }
 
 // adoptable says why a descriptor cannot be a client of this service.

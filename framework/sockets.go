@@ -77,7 +77,11 @@ func (c *core) abandoned(id socketID) {
 			cl.clear = c.cfg.ClearOnClose
 			c.close(cl, false)
 		case phaseSelecting, phaseProbing, phaseMoving:
-			cl.place.nonblocking, cl.place.answered, cl.owner = true, true, 0
+			cl.place.nonblocking, cl.owner = true, 0
+			if !cl.place.answered {
+				cl.place.answered = true
+				c.do(answer{cl.key, nil})
+			}
 		}
 	}
 }

@@ -64,6 +64,10 @@ const (
 	PathEvents   = "/v1/events"
 )
 
+// HeaderContact carries the contact address and port in the answer to a listen
+// request.
+const HeaderContact = "Vanycast-Contact"
+
 // Bounds.
 const (
 	// MaxState is the longest application state, in bytes.
