@@ -8,15 +8,16 @@ import (
 	"testing"
 	"time"
 
+	vlab "github.com/vanycast/vanycast/tests/lab"
 	"golang.org/x/sys/unix"
 )
 
 // listen opens the server's listener on a host, as a stock server would.
-func (h *host) listen(t testing.TB) int {
+func listen(t testing.TB, h *vlab.Host) int {
 	t.Helper()
 	var fd int
 	var err error
-	h.do(t, func() { fd, err = listenAt(netip.AddrPortFrom(serverAddr, serverPort)) })
+	do(t, h, func() { fd, err = listenAt(netip.AddrPortFrom(serverAddr, serverPort)) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +42,11 @@ func listenAt(a netip.AddrPort) (int, error) {
 }
 
 // dial connects from the client to the server's address.
-func (l *lab) dial(t testing.TB) *os.File {
+func (l *testLab) dial(t testing.TB) *os.File {
 	t.Helper()
 	var fd int
 	var err error
-	l.client.do(t, func() {
+	do(t, l.client, func() {
 		if fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
 			err = unix.Connect(fd, &unix.SockaddrInet6{Addr: serverAddr.As16(), Port: serverPort})
 		}
@@ -72,16 +73,18 @@ func pollable(t testing.TB, fd int) *os.File {
 
 // connection is one between the client and whichever host has it.
 type connection struct {
-	*lab
+	*testLab
 	client *os.File
 	fd     int // the server's
+
+	beforeActivate func() // of the next moves
 }
 
 // connect makes a connection to host a.
-func (l *lab) connect(t testing.TB) *connection {
+func (l *testLab) connect(t testing.TB) *connection {
 	t.Helper()
-	ln := l.a.listen(t)
-	c := &connection{lab: l, client: l.dial(t)}
+	ln := listen(t, l.a)
+	c := &connection{testLab: l, client: l.dial(t)}
 	var err error
 	if c.fd, _, err = unix.Accept4(ln, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK); err != nil {
 		t.Fatal(err)
@@ -96,7 +99,7 @@ func (l *lab) connect(t testing.TB) *connection {
 
 // move takes the connection to another host, through the encoding. The frozen
 // donor is forgotten at the end of the test.
-func (c *connection) move(t testing.TB, to *host) (*Frozen, *Endpoint) {
+func (c *connection) move(t testing.TB, to *vlab.Host) (*Frozen, *Endpoint) {
 	t.Helper()
 	f, err := Freeze(c.fd)
 	if err != nil {
@@ -111,7 +114,7 @@ func (c *connection) move(t testing.TB, to *host) (*Frozen, *Endpoint) {
 	return f, e
 }
 
-func (c *connection) moveFrozen(t testing.TB, f *Frozen, to *host) *Endpoint {
+func (c *connection) moveFrozen(t testing.TB, f *Frozen, to *vlab.Host) *Endpoint {
 	t.Helper()
 	e, err := f.Extract()
 	if err != nil {
@@ -126,18 +129,21 @@ func (c *connection) moveFrozen(t testing.TB, f *Frozen, to *host) *Endpoint {
 		t.Fatal(err)
 	}
 	i := insertAt(t, to, arrived)
-	c.route(t, to)
+	c.route(to)
+	if c.beforeActivate != nil {
+		c.beforeActivate()
+	}
 	if c.fd, err = i.Activate(); err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
-func insertAt(t testing.TB, h *host, e *Endpoint) *Inserted {
+func insertAt(t testing.TB, h *vlab.Host, e *Endpoint) *Inserted {
 	t.Helper()
 	var i *Inserted
 	var err error
-	h.do(t, func() { i, err = Insert(e) })
+	do(t, h, func() { i, err = Insert(e) })
 	if err != nil {
 		t.Fatal(err)
 	}

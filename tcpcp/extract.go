@@ -205,8 +205,8 @@ func (f *Frozen) peekUnread(e *Endpoint) error {
 	return err
 }
 
-// peekSend copies the selected send queue and divides it. short says that less
-// was there than counted: the peer acknowledged something meanwhile.
+// peekSend copies the selected send queue and divides it. short says that what
+// was there does not agree with the counters: they are still moving.
 func (f *Frozen) peekSend(e *Endpoint, charged uint32) (short bool, err error) {
 	e.Sent, e.Unsent = nil, nil
 	if charged == 0 {
@@ -224,19 +224,17 @@ func (f *Frozen) peekSend(e *Endpoint, charged uint32) (short bool, err error) {
 	}
 	b := make([]byte, queued)
 	n, errno := peek(f.fd, b)
-	if errno == unix.EFAULT {
-		// The first segment is acknowledged in part: the queue holds all of it,
-		// more than is counted, but never more than is charged.
-		if charged > MaxQueues {
-			return false, fmt.Errorf("%w: %d bytes of memory to send", ErrTooLarge, charged)
-		}
-		b = make([]byte, charged)
+	if errno == 0 && n > len(b) {
+		// The first segment is acknowledged in part, and the queue still holds all
+		// of it: more than is counted. The kernel says how much there is, and
+		// copies what fits.
+		b = make([]byte, n)
 		n, errno = peek(f.fd, b)
 	}
 	if errno != 0 {
 		return false, &callError{"recv MSG_PEEK (send queue)", errno}
 	}
-	if n < int(f.unsent) {
+	if n < int(f.unsent) || n > len(b) {
 		return true, nil
 	}
 	b = b[:n]

@@ -1,17 +1,11 @@
 package tcpcp
 
 import (
-	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	vlab "github.com/vanycast/vanycast/tests/lab"
 )
 
 // The laboratory: a client and two hosts, a and b, that both have the server's
@@ -27,103 +21,42 @@ var (
 
 const serverPort = 4000
 
-type lab struct {
-	client, a, b *host
+type testLab struct {
+	net          *vlab.Net
+	client, a, b *vlab.Host
 }
 
-type host struct {
-	name string
-	ns   int
-	link string // towards the client; for the client: unused
-	via  string // the address that the client reaches it by
-}
-
-var labs atomic.Int32
-
-func newLab(t testing.TB) *lab {
+func newLab(t testing.TB, opts ...vlab.LinkOption) *testLab {
 	t.Helper()
-	id := fmt.Sprintf("tcpcp%d-%d", os.Getpid(), labs.Add(1))
-	l := &lab{
-		client: &host{name: id + "c"},
-		a:      &host{name: id + "a", link: "net0", via: "2001:db8:1::2"},
-		b:      &host{name: id + "b", link: "net0", via: "2001:db8:2::2"},
+	n := vlab.New(t)
+	l := &testLab{net: n, client: n.Host("client"), a: n.Host("a"), b: n.Host("b")}
+	n.Link(l.client, l.a, append(opts, vlab.Names("to-a", "eth0"))...)
+	n.Link(l.client, l.b, append(opts, vlab.Names("to-b", "eth0"))...)
+	l.client.Addr("lo", netip.PrefixFrom(clientAddr, 128))
+	for i, h := range []*vlab.Host{l.a, l.b} {
+		ours := netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 5: byte(i + 1), 15: 1})
+		l.client.Addr("to-"+h.Name(), netip.PrefixFrom(ours, 64))
+		h.Addr("eth0", netip.PrefixFrom(ours.Next(), 64))
+		h.Addr("lo", netip.PrefixFrom(serverAddr, 128))
+		h.Route(netip.PrefixFrom(clientAddr, 128), ours)
 	}
-	t.Cleanup(func() {
-		for _, h := range []*host{l.client, l.a, l.b} {
-			if h.ns > 0 {
-				unix.Close(h.ns)
-			}
-			// It may be that a failed set-up never made it.
-			exec.Command("ip", "netns", "del", h.name).Run()
-		}
-	})
-	var batch strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&batch, format+"\n", args...) }
-	for _, h := range []*host{l.client, l.a, l.b} {
-		line("netns add %s", h.name)
-	}
-	ip(t, batch.String())
-	for i, h := range []*host{l.a, l.b} {
-		batch.Reset()
-		line("link add to%d netns %s type veth peer name net0 netns %s", i+1, l.client.name, h.name)
-		ip(t, batch.String())
-		ip(t, fmt.Sprintf("addr add 2001:db8:%d::1/64 dev to%d nodad\nlink set to%d up\nlink set lo up\n", i+1, i+1, i+1), "-n", l.client.name)
-		ip(t, fmt.Sprintf("addr add %s/64 dev net0 nodad\naddr add %v/128 dev lo\nlink set net0 up\nlink set lo up\nroute add %v via 2001:db8:%d::1\n",
-			h.via, serverAddr, clientAddr, i+1), "-n", h.name)
-	}
-	ip(t, fmt.Sprintf("addr add %v/128 dev lo\n", clientAddr), "-n", l.client.name)
-	for _, h := range []*host{l.client, l.a, l.b} {
-		var err error
-		if h.ns, err = unix.Open("/run/netns/"+h.name, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l.route(t, l.a)
+	l.route(l.a)
 	return l
 }
 
-func ip(t testing.TB, batch string, args ...string) {
-	t.Helper()
-	cmd := exec.Command("ip", append(args, "-6", "-batch", "-")...)
-	cmd.Stdin = strings.NewReader(batch)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("ip %v: %v\n%s%s", args, err, batch, out)
-	}
-}
-
 // route makes the client reach the server's address at h.
-func (l *lab) route(t testing.TB, h *host) {
-	t.Helper()
-	ip(t, fmt.Sprintf("route replace %v via %s src %v\n", serverAddr, h.via, clientAddr), "-n", l.client.name)
-}
-
-// do runs f in the host's namespace.
-func (h *host) do(t testing.TB, f func()) {
-	t.Helper()
-	failed := make(chan error, 1)
-	go func() {
-		defer close(failed)
-		// The thread is not given back to the runtime: it ends with the goroutine.
-		runtime.LockOSThread()
-		if err := unix.Setns(h.ns, unix.CLONE_NEWNET); err != nil {
-			failed <- err
-			return
-		}
-		f()
-	}()
-	if err := <-failed; err != nil {
-		t.Fatalf("setns %s: %v", h.name, err)
+func (l *testLab) route(h *vlab.Host) {
+	via := "2001:db8:1::2"
+	if h == l.b {
+		via = "2001:db8:2::2"
 	}
+	l.client.IP("-6", "route", "replace", serverAddr.String(), "via", via, "src", clientAddr.String())
 }
 
-// sysctl sets a value of the host's network namespace.
-func (h *host) sysctl(t testing.TB, name, value string) {
+// do runs f on a host.
+func do(t testing.TB, h *vlab.Host, f func()) {
 	t.Helper()
-	var err error
-	h.do(t, func() {
-		err = os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
-	})
-	if err != nil {
+	if err := h.Do(func() error { f(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,13 +64,9 @@ func (h *host) sysctl(t testing.TB, name, value string) {
 // until polls for a condition.
 func until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if cond() {
-			return
-		}
+	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("gave up waiting: %s", what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }

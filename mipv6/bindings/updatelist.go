@@ -194,6 +194,14 @@ func (l *UpdateList) Suspend(t Target, until time.Time) {
 	l.schedule(u)
 }
 
+// Postpone makes RefreshDue due again at at, if the binding still stands then.
+func (l *UpdateList) Postpone(t Target, at time.Time) {
+	if u := l.entries[t]; u != nil && u.bound {
+		u.refresh = at
+		l.schedule(u)
+	}
+}
+
 // Abort ends the exchange under way, if any, without an answer.
 func (l *UpdateList) Abort(t Target) {
 	if u := l.entries[t]; u != nil && u.exchange != nil {

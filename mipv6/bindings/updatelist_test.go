@@ -250,6 +250,10 @@ func TestUpdateRefreshAdviceAndSuspend(t *testing.T) {
 	if a := l.Poll(at(seconds(130))); len(a) != 1 || a[0].Kind != RefreshDue || !a[0].HomeRegistration {
 		t.Errorf("actions %v", a)
 	}
+	l.Postpone(target, at(seconds(140)))
+	if a := l.Poll(at(seconds(140))); len(a) != 1 || a[0].Kind != RefreshDue {
+		t.Errorf("postponed, but %v", a)
+	}
 }
 
 func TestUpdateListBounds(t *testing.T) {

@@ -37,18 +37,22 @@ func (e *exchange) send(now time.Time, rand io.Reader) (mipv6.Cookie, error) {
 	return c, nil
 }
 
-// answered takes a cookie that came back: true if it is one of ours. All are
-// compared, in constant time.
+// answered takes a cookie that came back: true if it is one of ours.
 func (e *exchange) answered(c mipv6.Cookie) bool {
 	if e.done {
 		return false
 	}
+	e.done = e.match(c)
+	return e.done
+}
+
+// match compares a cookie with all of ours, in constant time.
+func (e *exchange) match(c mipv6.Cookie) bool {
 	match := 0
 	for _, own := range e.cookies {
 		match |= subtle.ConstantTimeCompare(own[:], c[:])
 	}
-	e.done = match == 1
-	return e.done
+	return match == 1
 }
 
 func (e *exchange) waiting() bool { return !e.done && len(e.cookies) > 0 }

@@ -211,6 +211,18 @@ func (i *Initiator) SetHomeToken(t HomeToken) {
 	i.keys.Home, i.have = t, i.have|NeedHome
 }
 
+// Asked reports whether an Init message with that cookie was sent for test n and
+// is not answered yet: what an ICMPv6 error quotes must be ours.
+func (i *Initiator) Asked(n Need, c mipv6.Cookie) bool {
+	switch n {
+	case NeedHome:
+		return !i.home.done && i.home.match(c)
+	case NeedCareOf:
+		return !i.careOf.done && i.careOf.match(c)
+	}
+	return false
+}
+
 // Done reports whether all that is needed is there.
 func (i *Initiator) Done() bool { return i.cfg.Need&^i.have == 0 }
 

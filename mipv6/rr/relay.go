@@ -135,11 +135,13 @@ func (r *Relay) HomeTest(now time.Time, p Pair, m *mipv6.HomeTest) (Ended, bool)
 	return Ended{Pair: p, Token: t.run.Keys().Home}, true
 }
 
-// Refuse ends the test of the pair because err: the client said that it does not
-// know Mobility Headers. False if none was under way.
-func (r *Relay) Refuse(p Pair, err error) (Ended, bool) {
+// Refuse ends the test of the pair because err: an ICMPv6 error that quotes the
+// Home Test Init with this cookie said that the client does not know Mobility
+// Headers. False if no test with that cookie is under way: who forges the error
+// without having seen our message achieves nothing.
+func (r *Relay) Refuse(p Pair, cookie mipv6.Cookie, err error) (Ended, bool) {
 	t := r.tests[p]
-	if t == nil {
+	if t == nil || !t.run.Asked(NeedHome, cookie) {
 		return Ended{}, false
 	}
 	r.end(p, t)

@@ -126,14 +126,18 @@ func TestRelayEnds(t *testing.T) {
 
 func TestRelayRefuse(t *testing.T) {
 	r := NewRelay(RelayConfig{Rand: seeded()})
-	if _, err := r.Ask(start, glass, pair); err != nil {
+	out, err := r.Ask(start, glass, pair)
+	if err != nil {
 		t.Fatal(err)
 	}
 	no := errors.New("no mobility")
-	if e, ok := r.Refuse(pair, no); !ok || !errors.Is(e.Err, no) || r.Len() != 0 {
+	if _, ok := r.Refuse(pair, mipv6.Cookie{1}, no); ok {
+		t.Error("refused by an error that quotes a foreign cookie")
+	}
+	if e, ok := r.Refuse(pair, cookieOf(t, out), no); !ok || !errors.Is(e.Err, no) || r.Len() != 0 {
 		t.Errorf("refused: %+v, %v", e, ok)
 	}
-	if _, ok := r.Refuse(pair, no); ok {
+	if _, ok := r.Refuse(pair, cookieOf(t, out), no); ok {
 		t.Error("refused twice")
 	}
 }

@@ -115,7 +115,7 @@ func (c *Cluster) issueCertificates(ctx context.Context) error {
 		return err
 	}
 	for _, name := range c.replicas {
-		if _, err := c.vanyctl(ctx, "ca", "issue", "--dir", c.dir, name, addressOf(name)); err != nil {
+		if _, err := c.vanyctl(ctx, "ca", "issue", "--dir", c.dir, name, "--address", addressOf(name)); err != nil {
 			return err
 		}
 	}
