@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,7 +23,8 @@ type listener struct {
 	raw  syscall.RawConn
 	addr netip.AddrPort
 	// netns names the network namespace: SO_NETNS_COOKIE.
-	netns uint64
+	netns  uint64
+	closed atomic.Bool
 }
 
 // listen opens it. The error names the address and the kernel's reason.
@@ -77,10 +79,11 @@ func listen(at netip.AddrPort, backlog int) (*listener, error) {
 	}
 	// Linux before 5.14 has no cookie; adoptable says so when it matters.
 	cookie, _ := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	return &listener{file, raw, addrPort(bound), cookie}, nil
+	return &listener{file: file, raw: raw, addr: addrPort(bound), netns: cookie}, nil
 }
 
-// accept waits for a connection and gives its descriptor, non-blocking.
+// accept waits for a connection and gives its descriptor, non-blocking. The error
+// is net.ErrClosed after close.
 func (l *listener) accept() (int, error) {
 	var fd int
 	var err error
@@ -93,6 +96,9 @@ func (l *listener) accept() (int, error) {
 			}
 		}
 	}); werr != nil {
+		if l.closed.Load() { // the poller's own word for it is not exported
+			werr = net.ErrClosed
+		}
 		return -1, werr
 	}
 	if err != nil {
@@ -121,7 +127,10 @@ func (l *listener) drain() []int {
 	return fds
 }
 
-func (l *listener) close() { l.file.Close() }
+func (l *listener) close() {
+	l.closed.Store(true)
+	l.file.Close()
+}
 
 // acceptClients accepts until the listener is closed. At most Backlog clients
 // are being distributed at one time; the kernel keeps the others waiting.
@@ -151,7 +160,7 @@ func (s *Service) acceptClients(failed chan<- error) {
 				return
 			}
 			pause = min(2*pause, most)
-		case errors.Is(err, os.ErrClosed):
+		case errors.Is(err, net.ErrClosed):
 			return
 		default:
 			failed <- fmt.Errorf("framework: accept on %v: %w", s.ln.addr, err)

@@ -86,6 +86,7 @@ func (p *proxy) join(ctx context.Context, client net.Conn, dialed func()) {
 		return
 	}
 	defer server.Close()
+	log.Debug("connected to the application server", "from", server.LocalAddr().String(), "to", server.RemoteAddr().String())
 	stop := context.AfterFunc(ctx, func() { client.Close(); server.Close() })
 	defer stop()
 

@@ -35,9 +35,9 @@ func (s *Socket) ReceiveError(ctx context.Context) (ICMPError, error) {
 	return got, err
 }
 
-// parseICMP decodes an ICMPv6 error about a packet with a Mobility Header or a
-// Home Address option, also if it quotes that packet inside our tunnel to the
-// home agent.
+// parseICMP decodes an ICMPv6 error about a packet with a Mobility Header, a
+// Home Address option or a type 2 routing header, also if it quotes that packet
+// inside our tunnel to the home agent.
 func parseICMP(b []byte) (ICMPError, error) {
 	if len(b) < icmpQuoted {
 		return ICMPError{}, errNotOurs
@@ -51,12 +51,12 @@ func parseICMP(b []byte) (ICMPError, error) {
 	}
 	e := ICMPError{
 		Type: b[0], Code: b[1], Pointer: binary.BigEndian.Uint32(b[icmpPointer:]),
-		Src: p.Src, Dst: p.Dst, Home: p.HomeAddress, Payload: bytes.Clone(p.Payload),
+		Src: p.Src, Dst: p.Dst, Home: p.HomeAddress, RoutedHome: p.RoutingHome, Payload: bytes.Clone(p.Payload),
 	}
 	if p.NextHeader == mipv6.ProtocolMobility {
 		e.MHType, e.Mobility = mipv6.PeekType(p.Payload)
 	}
-	if !e.Mobility && !e.Home.IsValid() {
+	if !e.Mobility && !e.Home.IsValid() && !e.RoutedHome.IsValid() {
 		return ICMPError{}, errNotOurs
 	}
 	return e, nil

@@ -72,7 +72,7 @@ func FuzzParseICMP(f *testing.F) {
 		&mipv6.ParseError{Kind: mipv6.KindPayloadProto})
 	f.Add(p.Payload)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if e, err := parseICMP(b); err == nil && !e.Mobility && !e.Home.IsValid() {
+		if e, err := parseICMP(b); err == nil && !e.Mobility && !e.Home.IsValid() && !e.RoutedHome.IsValid() {
 			t.Fatalf("%+v is not about Mobile IPv6", e)
 		}
 	})
