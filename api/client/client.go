@@ -15,29 +15,16 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/vanycast/vanycast/api/wire"
 )
 
 const (
-	// DefaultSocket is where the daemon listens if its configuration does not
-	// say otherwise.
-	DefaultSocket = "/run/vanycast/api.sock"
-
-	// SocketVariable names the environment variable that moves the default.
-	SocketVariable = "VANYCAST_SOCKET"
-
 	dialTimeout = 5 * time.Second
 	getTimeout  = 30 * time.Second
 	maxAnswer   = 64 << 20 // bytes
 	maxReason   = 4 << 10  // bytes of a refusal that are read
 )
-
-// SocketPath is the socket that a program uses which was not told one.
-func SocketPath() string {
-	if s := os.Getenv(SocketVariable); s != "" {
-		return s
-	}
-	return DefaultSocket
-}
 
 // Client is one daemon's local API.
 type Client struct {
@@ -46,10 +33,10 @@ type Client struct {
 }
 
 // New makes a client of the daemon that listens on the socket; nothing is sent
-// yet. An empty path means SocketPath().
+// yet. An empty path means wire.SocketPath().
 func New(socket string) *Client {
 	if socket == "" {
-		socket = SocketPath()
+		socket = wire.SocketPath()
 	}
 	d := net.Dialer{Timeout: dialTimeout}
 	return &Client{
@@ -80,7 +67,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: %s", e.Path, e.Text)
 }
 
-// Raw asks for a path, such as "/v1/status", and returns the JSON of the
+// Raw asks for a path, such as wire.PathStatus, and returns the JSON of the
 // answer as the daemon wrote it.
 func (c *Client) Raw(ctx context.Context, path string) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
@@ -114,7 +101,7 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// Follow calls yield with each JSON value of a stream, such as "/v1/events",
+// Follow calls yield with each JSON value of a stream, such as wire.PathEvents,
 // until ctx ends (then nil), yield gives an error (then that) or the daemon ends
 // the stream.
 func (c *Client) Follow(ctx context.Context, path string, yield func(json.RawMessage) error) error {
@@ -160,9 +147,7 @@ func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	defer resp.Body.Close()
 	refusal := &StatusError{Path: path, Code: resp.StatusCode}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReason))
-	var reason struct {
-		Error string `json:"error"`
-	}
+	var reason wire.Error
 	if err == nil && json.Unmarshal(b, &reason) == nil {
 		refusal.Text = strings.TrimSpace(reason.Error)
 	}

@@ -123,14 +123,3 @@ func TestFollowEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestSocketPath(t *testing.T) {
-	t.Setenv(SocketVariable, "/x/y.sock")
-	if got := SocketPath(); got != "/x/y.sock" {
-		t.Error(got)
-	}
-	t.Setenv(SocketVariable, "")
-	if got := SocketPath(); got != DefaultSocket {
-		t.Error(got)
-	}
-}

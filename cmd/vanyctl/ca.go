@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -46,20 +47,20 @@ func newCAInit(dir *string) *cobra.Command {
 func newCAIssue(dir *string) *cobra.Command {
 	var addresses []string
 	cmd := &cobra.Command{
-		Use:   "issue NAME --address CARE-OF...",
-		Short: "Makes a replica's certificate and key: NAME.pem and NAME.key",
-		Args:  usage(cobra.ExactArgs(1)),
+		Use:   "issue NAME [ADDRESS...]",
+		Short: "Makes a replica's certificate and key, NAME.pem and NAME.key, for its care-of addresses",
+		Args:  usage(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var addrs []netip.Addr
-			for _, s := range addresses {
+			for _, s := range slices.Concat(addresses, args[1:]) {
 				a, err := netip.ParseAddr(s)
-				if err != nil || !a.Is6() || a.Is4In6() {
-					return usageError{fmt.Errorf("--address: %q is not an IPv6 address", s)}
+				if err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" {
+					return usageError{fmt.Errorf("%q is not an IPv6 address", s)}
 				}
 				addrs = append(addrs, a)
 			}
 			if len(addrs) == 0 {
-				return usageError{errors.New("--address is missing: the replica's care-of address")}
+				return usageError{errors.New("the replica's care-of address is missing: --address")}
 			}
 			if err := pki.Issue(*dir, args[0], addrs); err != nil {
 				return err

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vanycast/vanycast/api/client"
+	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/conf"
 )
 
@@ -84,7 +85,7 @@ func newRoot() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	socket := root.PersistentFlags().String("socket", client.SocketPath(), "the daemon's `SOCKET`")
+	socket := root.PersistentFlags().String("socket", wire.SocketPath(), "the daemon's `SOCKET`")
 	connect := func() *client.Client { return client.New(*socket) }
 	root.AddCommand(
 		newStatus(connect), newReplicas(connect), newClients(connect), newBindings(connect), newHandoffs(connect),

@@ -44,8 +44,6 @@ func cell(v any) string {
 		if !v.IsZero() {
 			s = v.Local().Format("2006-01-02 15:04:05")
 		}
-	case time.Duration:
-		s = shortDuration(v)
 	case netip.Addr:
 		if v.IsValid() {
 			s = v.String()
@@ -69,17 +67,4 @@ func cell(v any) string {
 		return "-"
 	}
 	return s
-}
-
-// shortDuration rounds to what matters: microseconds below a second, then
-// milliseconds, then seconds.
-func shortDuration(d time.Duration) string {
-	switch a := d.Abs(); {
-	case a < time.Second:
-		return d.Round(time.Microsecond).String()
-	case a < time.Minute:
-		return d.Round(time.Millisecond).String()
-	default:
-		return d.Round(time.Second).String()
-	}
 }

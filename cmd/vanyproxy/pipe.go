@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -71,24 +70,4 @@ func closeWrite(c net.Conn) error {
 		return err
 	}
 	return nil
-}
-
-// Bounds of the wait for the client's own end when the proxy ends first.
-const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 1 << 20
-)
-
-// hangUp ends a client's connection with a FIN. What it still sends is read and
-// dropped for a moment: closing a socket with unread bytes is a reset, and that
-// would take from the client what it has not read yet.
-func hangUp(ctx context.Context, client net.Conn) {
-	if closeWrite(client) != nil {
-		return
-	}
-	stop := context.AfterFunc(ctx, func() { client.Close() })
-	defer stop()
-	if client.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		io.CopyN(io.Discard, client, lingerBytes)
-	}
 }

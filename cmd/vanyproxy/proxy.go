@@ -75,7 +75,7 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener, dialing chan<- stru
 func (p *proxy) join(ctx context.Context, client net.Conn, dialed func()) {
 	log := p.log.With("client", client.RemoteAddr().String())
 	log.Info("new client")
-	defer client.Close()
+	defer client.Close() // in order: the daemon sees to that
 
 	d := net.Dialer{Timeout: p.dialTime}
 	d.SetMultipathTCP(false)
@@ -83,10 +83,10 @@ func (p *proxy) join(ctx context.Context, client net.Conn, dialed func()) {
 	dialed()
 	if err != nil {
 		log.Warn("application server not reached, client closed", "err", err)
-		hangUp(ctx, client)
 		return
 	}
 	defer server.Close()
+	log.Debug("connected to the application server", "from", server.LocalAddr().String(), "to", server.RemoteAddr().String())
 	stop := context.AfterFunc(ctx, func() { client.Close(); server.Close() })
 	defer stop()
 
@@ -95,7 +95,6 @@ func (p *proxy) join(ctx context.Context, client net.Conn, dialed func()) {
 	err = errors.Join(up.err, down.err)
 	if err != nil && ctx.Err() == nil {
 		level = slog.LevelWarn
-		hangUp(ctx, client)
 	}
 	log.Log(ctx, level, "client left", "bytes_up", up.bytes, "bytes_down", down.bytes, "err", err)
 }

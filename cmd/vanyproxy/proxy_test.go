@@ -75,19 +75,33 @@ func listen(t *testing.T) net.Listener {
 	return ln
 }
 
-// wrapping gives connections that are TCP inside, as vanycast.Conn is.
+// wrapping gives connections as vanycast.Listener does: TCP inside, and closed
+// in order by the daemon.
 type wrapping struct{ net.Listener }
 
-type wrapped struct{ *net.TCPConn }
+type wrapped struct {
+	*net.TCPConn
+	once *sync.Once
+}
 
 func (c wrapped) NetConn() net.Conn { return c.TCPConn }
+
+func (c wrapped) Close() error {
+	c.once.Do(func() {
+		c.CloseWrite()
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		io.Copy(io.Discard, c.TCPConn)
+		c.TCPConn.Close()
+	})
+	return nil
+}
 
 func (l wrapping) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return wrapped{c.(*net.TCPConn)}, nil
+	return wrapped{c.(*net.TCPConn), new(sync.Once)}, nil
 }
 
 func (r *rig) dial() *net.TCPConn {

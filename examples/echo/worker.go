@@ -7,23 +7,16 @@ import (
 	"log"
 	"net"
 	"net/netip"
-	"os"
-	"time"
 )
 
 // client is what a worker needs of a *vanycast.Conn.
 type client interface {
 	net.Conn
 	State() []byte
-	SetState([]byte) error
-	// HandoffAsync gives the client away; the zero address leaves the choice
-	// to the policy. On nil the client is not ours any more.
+	SetState([]byte)
 	HandoffAsync(target netip.Addr) error
-	// HandedOff tells that another worker served the client before.
 	HandedOff() bool
-	// FailedHandoff tells that the client is back from a handoff that did not
-	// come about: to whom it was, and why not.
-	FailedHandoff() (target netip.Addr, why string, failed bool)
+	HandoffErr() error
 }
 
 // worker serves one client at a time, for ever.
@@ -57,7 +50,7 @@ func (w *worker) serve(c client) error {
 	given := false
 	defer func() {
 		if !given {
-			c.Close()
+			c.Close() // the daemon sees to an orderly end
 		}
 	}()
 	s := session{silent: w.silent}
@@ -67,7 +60,7 @@ func (w *worker) serve(c client) error {
 		w.logf("Client is not served before")
 	}
 	if err := s.unmarshal(c.State()); err != nil {
-		return errors.Join(err, hangUp(c))
+		return err
 	}
 	if err := w.greet(c); err != nil {
 		return err
@@ -101,12 +94,12 @@ func (w *worker) serve(c client) error {
 				return nil
 			}
 			w.logf(".. not handed off: %v", err)
-			if err := w.sorry(c, "", err.Error()); err != nil {
+			if err := w.sorry(c, err); err != nil {
 				return err
 			}
 		case quit:
 			w.logf("Client connection closed upon request")
-			return hangUp(c)
+			return nil
 		}
 	}
 }
@@ -114,12 +107,9 @@ func (w *worker) serve(c client) error {
 // greet says who serves the client now and, if a handoff brought it back here
 // instead of elsewhere, why.
 func (w *worker) greet(c client) error {
-	if target, why, failed := c.FailedHandoff(); failed {
-		to := ""
-		if target.IsValid() {
-			to = " to " + target.String()
-		}
-		if err := w.sorry(c, to, why); err != nil {
+	if why := c.HandoffErr(); why != nil {
+		w.logf("Client is back from a handoff that failed: %v", why)
+		if err := w.sorry(c, why); err != nil {
 			return err
 		}
 	}
@@ -130,44 +120,18 @@ func (w *worker) greet(c client) error {
 	return err
 }
 
-func (w *worker) sorry(c client, to, why string) error {
+// sorry tells the client, in one line, why it stays.
+func (w *worker) sorry(c client, why error) error {
 	if w.silent {
 		return nil
 	}
-	_, err := fmt.Fprintf(c, "\nSorry, I could not hand you over%s: %s\n", to, why)
+	_, err := fmt.Fprintf(c, "\nSorry, I could not hand you over: %s\n", plain(why))
 	return err
 }
 
-// Bounds of the wait for the client's end when a connection is closed.
-const (
-	lingerTime  = 2 * time.Second
-	lingerBytes = 64 << 10
-)
-
-// hangUp ends a connection from our side. What the client sent beyond the 'Q'
-// (telnet sends the line end with it) is read and dropped first: closing a
-// socket with unread bytes is a reset, which would also take the answer away.
-func hangUp(c client) error {
-	half, ok := c.(interface{ CloseWrite() error })
-	if !ok {
-		return nil // the caller closes
-	}
-	if err := half.CloseWrite(); err != nil {
-		return err
-	}
-	if err := c.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
-		return err
-	}
-	_, err := io.CopyN(io.Discard, c, lingerBytes)
-	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
-	}
-	return err
-}
-
+// handOff gives the client away with all that is known of it; the choice of the
+// replica is the policy's.
 func (w *worker) handOff(c client, s *session) error {
-	if err := c.SetState(s.marshal()); err != nil {
-		return err
-	}
+	c.SetState(s.marshal())
 	return c.HandoffAsync(netip.Addr{})
 }

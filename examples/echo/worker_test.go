@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/vanycast/vanycast"
 )
 
 // fakeClient is one end of a TCP connection with what vanycast adds to it.
@@ -18,18 +21,23 @@ type fakeClient struct {
 	state  []byte
 	given  chan<- *fakeClient // where a handoff takes it to
 	refuse error              // a handoff's immediate answer
-	failed netip.Addr
-	why    string
+	failed error              // what it is back from
 	before bool
 	closed bool
 }
 
-func (c *fakeClient) State() []byte           { return c.state }
-func (c *fakeClient) SetState(b []byte) error { c.state = b; return nil }
-func (c *fakeClient) HandedOff() bool         { return c.before }
-func (c *fakeClient) Close() error            { c.closed = true; return c.TCPConn.Close() }
-func (c *fakeClient) FailedHandoff() (netip.Addr, string, bool) {
-	return c.failed, c.why, c.failed.IsValid()
+func (c *fakeClient) State() []byte     { return c.state }
+func (c *fakeClient) SetState(b []byte) { c.state = b }
+func (c *fakeClient) HandedOff() bool   { return c.before }
+func (c *fakeClient) HandoffErr() error { return c.failed }
+
+// Close ends the connection in order, as the daemon does it: what the client
+// sent beyond the 'Q' does not make a reset of it.
+func (c *fakeClient) Close() error {
+	c.closed = true
+	c.CloseWrite()
+	io.Copy(io.Discard, c.TCPConn)
+	return c.TCPConn.Close()
 }
 
 func (c *fakeClient) HandoffAsync(target netip.Addr) error {
@@ -114,8 +122,8 @@ func TestWorkersPassTheClientOn(t *testing.T) {
 }
 
 func TestHandoffRefusedAtOnce(t *testing.T) {
-	got := talk(t, "aHb\nQ", func(c *fakeClient) { c.refuse = errors.New("no target") }, testWorker(1, "Glass"))
-	want := greeting(1, "Glass") + "\nSorry, I could not hand you over: no target\n" + "\necho >ab\n\nab/\n\n"
+	got := talk(t, "aHb\nQ", func(c *fakeClient) { c.refuse = fmt.Errorf("handoff: %w\nx", vanycast.ErrStateTooLong) }, testWorker(1, "Glass"))
+	want := greeting(1, "Glass") + "\nSorry, I could not hand you over: handoff: vanycast: state too long x\n" + "\necho >ab\n\nab/\n\n"
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
@@ -124,9 +132,9 @@ func TestHandoffRefusedAtOnce(t *testing.T) {
 func TestBackFromAFailedHandoff(t *testing.T) {
 	got := talk(t, "b\nQ", func(c *fakeClient) {
 		c.state = (&session{history: []byte("x/a"), line: 2}).marshal()
-		c.failed, c.why, c.before = netip.MustParseAddr("2001:db8:2::10"), "client has no Mobile IPv6", true
+		c.failed, c.before = &vanycast.HandoffError{Code: "no-mobile-ipv6", Text: "handoff failed"}, true
 	}, testWorker(3, "Glass"))
-	want := "\nSorry, I could not hand you over to 2001:db8:2::10: client has no Mobile IPv6\n" + greeting(3, "Glass") +
+	want := "\nSorry, I could not hand you over: your host has no Mobile IPv6, so it cannot learn that its server moved\n" + greeting(3, "Glass") +
 		"\necho >ab\n\nx/ab/\n\n"
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
@@ -150,6 +158,7 @@ func TestRunEndsWithTheListener(t *testing.T) {
 func TestBadStateClosesTheClient(t *testing.T) {
 	theirs, ours := pair(t)
 	c := &fakeClient{TCPConn: ours, state: []byte("x")}
+	theirs.CloseWrite()
 	if err := testWorker(1, "x").serve(c); !errors.Is(err, errState) || !c.closed {
 		t.Errorf("%v, closed %v", err, c.closed)
 	}

@@ -34,6 +34,7 @@ type part struct {
 
 var parts = []part{
 	{"move", measureMoves},
+	{"throughput", measureThroughput},
 	{"handoff", measureHandoffs},
 }
 

@@ -70,7 +70,7 @@ func (d *Daemon) WaitReady(ctx context.Context) error {
 			return err
 		default:
 		}
-		var status map[string]any
-		return d.Get(ctx, "/v1/status", &status)
+		_, err := d.Status(ctx)
+		return err
 	})
 }

@@ -111,10 +111,10 @@ func demonstrate(ctx context.Context, tb lab.TB, bin, result string) error {
 	if err != nil {
 		return err
 	}
-	if err := thesisSession(ctx, n.Modern); err != nil {
+	if err := telnet(ctx, n.Modern, func(t *cluster.Telnet) error { return thesisSession(ctx, t) }); err != nil {
 		return fmt.Errorf("modern: %w", err)
 	}
-	if err := legacySession(ctx, n.Legacy); err != nil {
+	if err := telnet(ctx, n.Legacy, func(t *cluster.Telnet) error { return legacySession(ctx, t) }); err != nil {
 		return fmt.Errorf("legacy: %w", err)
 	}
 	handoffs, err := collect(ctx, daemons, n)

@@ -46,13 +46,13 @@ func collect(ctx context.Context, daemons map[string]*cluster.Daemon, n *lab.The
 		for _, r := range records {
 			switch {
 			case r.Role != "donor":
-			case r.Err == "":
+			case r.Error == "":
 				all = append(all, handoff{
 					Client: r.Client.String(), From: nameOf(r.From), To: nameOf(r.To), Mode: r.Mode,
-					GapMS: float64(r.Gap.Microseconds()) / 1000, Bytes: r.Bytes, started: r.Started,
+					GapMS: r.Gap, Bytes: r.Bytes, started: r.Started,
 				})
 			case r.Client.Addr() == modern.Addr:
-				failed = append(failed, fmt.Errorf("handoff of %v from %s to %s: %s", r.Client, nameOf(r.From), nameOf(r.To), r.Err))
+				failed = append(failed, fmt.Errorf("handoff of %v from %s to %s: %s", r.Client, nameOf(r.From), nameOf(r.To), r.Error))
 			}
 		}
 	}
