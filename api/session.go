@@ -149,7 +149,6 @@ func (s *session) deliver(ctx context.Context, a *accept) {
 	}
 	if t.FailedErr != nil {
 		m.Failure = failure(t.FailedErr)
-		m.Failure.Target = t.Failed
 	}
 	if err := s.wire.Send(m, t.State, t.FD); err != nil {
 		s.ss.Return(t.Key) // the application never saw it

@@ -230,7 +230,7 @@ func (c *core) stay(now time.Time, cl *client, err error) {
 		c.turnAway(cl)
 	case p.answered: // asked without waiting: back through Accept
 		cl.handedOff, cl.from = true, c.cfg.Self
-		cl.failed, cl.failedErr = p.target, err
+		cl.failed, cl.failedErr = p.target, &HandoffError{cl.remote, p.target, err}
 		c.enqueue(now, cl)
 	default:
 		cl.phase, cl.place = phaseHeld, nil

@@ -256,7 +256,7 @@ func (s *scenario) show(a action) {
 			text += ", handed off by " + s.name(cl.from)
 		}
 		if cl.failedErr != nil {
-			text += fmt.Sprintf(", handoff to %s failed: %s", s.name(cl.failed), s.err(cl.failedErr))
+			text += ", back: " + s.err(cl.failedErr)
 		}
 		s.say("%s", text)
 	case bind:
