@@ -120,7 +120,7 @@ func (c *Client) Follow(ctx context.Context, path string, yield func(json.RawMes
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Errorf("%s: the daemon ended the stream", path)
 		case err != nil:
 			return fmt.Errorf("%s: %w", path, err)
