@@ -37,6 +37,12 @@ const (
 	// the same moment; then that one has won.
 	registerResyncs = 1
 
+	// maxWaiters bounds who waits for one client's home test.
+	maxWaiters = 64
+
+	// maxPassing bounds the refresh requests that are passed on at once.
+	maxPassing = 64
+
 	// refusalMemory is for how long a client is remembered that said it has no
 	// Mobile IPv6, silenceMemory one that said nothing at all.
 	refusalMemory = 60 * time.Second
@@ -45,8 +51,12 @@ const (
 	// markHold is for how long after Mark the client's binding is not refreshed:
 	// the acceptor decides about the next number in this time.
 	markHold = 30 * time.Second
-	// refreshRetry is the pause before a refresh that failed is tried again.
+	// refreshRetry is the pause before a refresh that failed is tried again, or
+	// before it is asked again whether an unused binding deserves one.
 	refreshRetry = 5 * time.Second
+	// registerRetry is the pause before a home agent is asked again that refused
+	// to go on with a registration.
+	registerRetry = mipv6.MaxBindackTimeout
 	// idleUse is for how long a client counts as used after its last packet.
 	idleUse = 2 * time.Minute
 )

@@ -32,6 +32,10 @@ var (
 	ErrNotContactNode = errors.New("not the contact node")
 )
 
+// errSilent is ErrNoMobileIPv6 of a client that answers no test at all: it may
+// also be away, so this is remembered for less long.
+var errSilent = fmt.Errorf("%w: it answers no test", ErrNoMobileIPv6)
+
 // SequenceError says that a Binding Update's number was not greater than the
 // last one accepted (status 135, RFC 6275 §6.1.8): another replica has told the
 // client, or the home agent, in the meantime.

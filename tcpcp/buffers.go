@@ -39,16 +39,32 @@ func receiveBuffer(e *Endpoint) buffer {
 	return buffer{forced: optReceiveBufferForce, limited: optReceiveBuffer, size: e.Options.ReceiveBuffer / 2}
 }
 
-// forQueue makes room for a queue of so many bytes.
+// forQueue makes room for a queue of so many bytes, or says that there is none:
+// later, when the connection is live, it would be too late.
 func (b *buffer) forQueue(fd, bytes int) error {
-	want := b.size
+	var need uint32
 	if bytes > 0 {
-		want = max(want, uint32(bytes)+bufferMargin)
+		need = uint32(bytes) + bufferMargin
 	}
-	if want == 0 {
+	if max(b.size, need) == 0 {
 		return nil
 	}
-	return b.set(fd, want)
+	limited, err := b.set(fd, max(b.size, need))
+	if err != nil || !limited || need == 0 {
+		return err
+	}
+	now, err := b.limited.get(fd)
+	if err != nil {
+		return err
+	}
+	if now < 2*int(need) {
+		return b.noRoom(now)
+	}
+	return nil
+}
+
+func (b *buffer) noRoom(now int) error {
+	return fmt.Errorf("%w: this host allows %s %d, and more needs CAP_NET_ADMIN in the first user namespace", ErrNoRoom, b.limited.text, now)
 }
 
 // grow doubles the room; ErrNoRoom if that is not to be had.
@@ -61,7 +77,7 @@ func (b *buffer) grow(fd int) error {
 	if err != nil {
 		return err
 	}
-	if err := b.set(fd, want); err != nil {
+	if _, err := b.set(fd, want); err != nil {
 		return err
 	}
 	now, err := b.limited.get(fd)
@@ -69,7 +85,7 @@ func (b *buffer) grow(fd int) error {
 		return err
 	}
 	if now <= before {
-		return fmt.Errorf("%w: this host allows %d bytes, and forcing needs CAP_NET_ADMIN in the first user namespace", ErrNoRoom, now)
+		return b.noRoom(now)
 	}
 	return nil
 }
@@ -80,18 +96,19 @@ func (b *buffer) settle(fd int) error {
 	if b.size == 0 || b.current <= b.size {
 		return nil
 	}
-	return b.set(fd, b.size)
+	_, err := b.set(fd, b.size)
+	return err
 }
 
 // set forces the size; where that is not permitted (a user namespace) the host's
 // limit holds.
-func (b *buffer) set(fd int, size uint32) error {
+func (b *buffer) set(fd int, size uint32) (limited bool, err error) {
 	b.current = size
-	err := b.forced.set(fd, int(size))
+	err = b.forced.set(fd, int(size))
 	if isErrno(err, unix.EPERM) {
-		err = b.limited.set(fd, int(size))
+		return true, b.limited.set(fd, int(size))
 	}
-	return err
+	return false, err
 }
 
 // lockBuffers says which buffers the kernel must not tune; setting a size has

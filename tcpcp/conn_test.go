@@ -77,7 +77,16 @@ type connection struct {
 	client *os.File
 	fd     int // the server's
 
-	beforeActivate func() // of the next moves
+	beforeActivate func()  // of the next moves
+	frozen         *Frozen // the donor of the last move
+}
+
+// forgetFrozen ends the donor of the last move.
+func (c *connection) forgetFrozen(t testing.TB) {
+	t.Helper()
+	if err := c.frozen.Forget(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // connect makes a connection to host a.
@@ -106,6 +115,7 @@ func (c *connection) move(t testing.TB, to *vlab.Host) (*Frozen, *Endpoint) {
 		t.Fatal(err)
 	}
 	e := c.moveFrozen(t, f, to)
+	c.frozen = f
 	t.Cleanup(func() {
 		if err := f.Forget(); err != nil && !errors.Is(err, ErrFinished) {
 			t.Error(err)

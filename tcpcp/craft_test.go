@@ -11,6 +11,19 @@ import (
 // many more bytes than the client's own socket has received.
 func (c *connection) acknowledge(t testing.TB, more int) {
 	t.Helper()
+	c.craft(t, 0, more)
+}
+
+// finish sends the server a FIN in the client's name.
+func (c *connection) finish(t testing.TB) {
+	t.Helper()
+	c.craft(t, flagFIN, 0)
+}
+
+// craft sends a segment without data, with the sequence numbers of the client's
+// socket.
+func (c *connection) craft(t testing.TB, flags byte, more int) {
+	t.Helper()
 	var seq, ack uint32
 	var port uint16
 	control(t, c.client, func(fd int) error {
@@ -36,7 +49,7 @@ func (c *connection) acknowledge(t testing.TB, more int) {
 	binary.BigEndian.PutUint32(h[4:], seq)
 	binary.BigEndian.PutUint32(h[8:], ack+uint32(more))
 	h[12] = byte(len(h) / 4 << 4)
-	h[13] = 0x10 // ACK
+	h[13] = 0x10 | flags // ACK
 	binary.BigEndian.PutUint16(h[14:], 0xffff)
 	var err error
 	do(t, c.testLab.client, func() { err = sendRaw(h) })

@@ -187,7 +187,7 @@ func putAll(fd int, b []byte, room *buffer) error {
 		case 0:
 			b = b[n:]
 		case unix.EINTR:
-		case unix.EAGAIN, unix.ENOMEM:
+		case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
 			if err := room.grow(fd); err != nil {
 				return err
 			}

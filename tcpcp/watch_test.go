@@ -39,8 +39,9 @@ type watch struct {
 	fd   int
 	done chan struct{}
 
-	mu   sync.Mutex
-	seen []segment
+	mu    sync.Mutex
+	seen  []segment
+	quiet int // how often there was nothing more to read
 }
 
 func watchHost(t testing.TB, h *vlab.Host) *watch {
@@ -95,6 +96,7 @@ func (w *watch) loop() {
 		n, oobn, _, from, err := unix.Recvmsg(w.fd, buf, oob, unix.MSG_TRUNC)
 		if err == unix.EAGAIN || err == unix.EINTR {
 			w.mu.Lock()
+			w.quiet++
 			stop := w.host == nil
 			w.mu.Unlock()
 			if stop {
@@ -141,17 +143,40 @@ func (w *watch) count(match func(segment) bool) int {
 	return n
 }
 
-func sentOut(s segment) bool { return s.out }
 func arrived(s segment) bool { return !s.out }
 
 // silent runs f and checks that the host sends nothing of TCP meanwhile.
 func (w *watch) silent(t testing.TB, what string, f func()) {
 	t.Helper()
-	before := w.count(sentOut)
+	// The kernel begins to stamp packets a while after it was asked to; those
+	// before are stamped when they are read.
+	w.settle(t)
+	start := time.Now()
 	f()
-	if n := w.count(sentOut); n != before {
-		t.Errorf("%s: the host sent %v", what, w.segments())
+	w.expectSilence(t, what, start, time.Now())
+}
+
+// expectSilence checks that the host sent nothing of TCP between two moments.
+func (w *watch) expectSilence(t testing.TB, what string, from, to time.Time) {
+	t.Helper()
+	w.settle(t)
+	for _, s := range w.segments() {
+		if s.out && s.at.After(from) && s.at.Before(to) {
+			t.Errorf("%s: the host sent %v, %v after its silence began", what, s, s.at.Sub(from))
+		}
 	}
+}
+
+// settle waits until everything that happened so far has been read.
+func (w *watch) settle(t testing.TB) {
+	t.Helper()
+	quiet := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.quiet
+	}
+	before := quiet()
+	until(t, "the capture is read", func() bool { return quiet() > before+1 })
 }
 
 func parseSegment(b []byte) (segment, bool) {

@@ -21,6 +21,23 @@ func Run(t *testing.T, newPlane Factory) {
 	}{
 		{"Tunnelled", testTunnelled},
 		{"Optimised", testOptimised},
+		{"Held", testHeld},
+		{"MobilityHeaders", testMobilityHeaders},
+		{"UnknownHomeAddress", testUnknownHomeAddress},
+		{"ForeignTunnels", testForeignTunnels},
+		{"Native", testNative},
+		{"Source", testSource},
+		{"DeclaredState", testDeclaredState},
+		{"Refused", testRefused},
+		{"LastUsed", testLastUsed},
+		{"SegmentSize", testSegmentSize},
+		{"Superpackets", testSuperpackets},
+		{"Fragments", testFragments},
+		{"OnLinkClient", testOnLinkClient},
+		{"SeveralContacts", testSeveralContacts},
+		{"Handoff", testHandoff},
+		{"RoutesFollowed", testRoutesFollowed},
+		{"PathMTU", testPathMTU},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newPlane) })
 	}

@@ -22,17 +22,17 @@ var (
 
 // topology is the laboratory of this suite:
 //
-//	 replica ── near                          agent
-//	 1::10 │    │ 1::20                         │ 9::ff
-//	     ┌─┴────┴─┐          ┌──────┐           │
-//	     │ access ├──────────┤ core ├───────────┘
-//	     └────────┘ tunnel   └──┬───┘ home 9::/64
-//	   a bridge and             │ path
-//	   a router              ┌──┴───┐
-//	                         │ edge │
-//	                         └┬────┬┘
-//	                   a::10  │    │ b::10
-//	                       client  legacy
+//	replica ── near                          agent
+//	1::10 │    │ 1::20                         │ 9::ff
+//	    ┌─┴────┴─┐          ┌──────┐           │
+//	    │ access ├──────────┤ core ├───────────┘
+//	    └────────┘ tunnel   └──┬───┘ home 9::/64
+//	  a bridge and             │ path
+//	  a router              ┌──┴───┐
+//	                        │ edge │
+//	                        └┬────┬┘
+//	                  a::10  │    │ b::10
+//	                      client  legacy
 //
 // Packets between replica and home agent cross the link "tunnel", those between
 // a client and anybody the link "path": narrow ones are for path MTU discovery.

@@ -194,3 +194,23 @@ func count(t *testing.T, c *lab.Capture, filter string, ok func(n int) bool) {
 
 func some(n int) bool { return n > 0 }
 func none(n int) bool { return n == 0 }
+
+// write sends a text.
+func write(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read wants exactly this text to arrive in the end.
+func read(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, len(text))
+	if n, err := io.ReadFull(c, b); err != nil || string(b) != text {
+		t.Fatalf("read %q and %v, want %q", b[:n], err, text)
+	}
+}
