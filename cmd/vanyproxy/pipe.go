@@ -56,7 +56,9 @@ func oneWay(dst, src net.Conn) outcome {
 // bare gives the TCP connection inside, which io.Copy needs for splice.
 func bare(c net.Conn) net.Conn {
 	if w, ok := c.(interface{ NetConn() net.Conn }); ok {
-		return w.NetConn()
+		if inner := w.NetConn(); inner != nil {
+			return inner
+		}
 	}
 	return c
 }
