@@ -101,17 +101,26 @@ func (c *Conn) Write(b []byte) (int, error) {
 // copySize is how much ReadFrom moves at once, in bytes.
 const copySize = 32 << 10
 
-// ReadFrom copies from r until its end; files by sendfile. It never has bytes of
-// a connection in the kernel's hands that neither side owns (splice does), for a
-// handoff may come at any moment.
+// ReadFrom copies from r until its end; regular files by sendfile. It never has
+// bytes of a connection in the kernel's hands that neither side owns, as splice
+// does, for a handoff may come at any moment.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	if !isFile(r) {
+	f, limit := regularFile(r)
+	if f == nil {
 		return io.CopyBuffer(writerOnly{c}, r, make([]byte, copySize))
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	var copied int64
 	for {
+		at, err := f.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return copied, err
+		}
+		left := int64(-1)
+		if limit != nil {
+			left = limit.N
+		}
 		tcp, err := c.begin(&c.wd)
 		if err != nil {
 			return copied, c.opError("readfrom", err)
@@ -121,24 +130,34 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 		if again := c.end(err); !again {
 			return copied, err
 		}
+		// What was read but not sent is to be read again.
+		if _, err := f.Seek(at+n, io.SeekStart); err != nil {
+			return copied, err
+		}
+		if limit != nil {
+			limit.N = left - n
+		}
 	}
 }
 
 // writerOnly hides ReadFrom from io.Copy.
 type writerOnly struct{ io.Writer }
 
-// isFile tells whether sendfile can read from r: a regular file, whose position
-// tells afterwards what was sent.
-func isFile(r io.Reader) bool {
-	if l, ok := r.(*io.LimitedReader); ok {
-		r = l.R
+// regularFile gives the regular file that r is, or that it is the beginning of.
+func regularFile(r io.Reader) (*os.File, *io.LimitedReader) {
+	limit, _ := r.(*io.LimitedReader)
+	if limit != nil {
+		r = limit.R
 	}
 	f, ok := r.(*os.File)
 	if !ok {
-		return false
+		return nil, nil
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode().IsRegular()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil
+	}
+	return f, limit
 }
 
 // SetDeadline sets both deadlines.
