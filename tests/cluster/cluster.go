@@ -67,9 +67,11 @@ func New(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...O
 		return nil, err
 	}
 	c.public = public
-	if !c.leave {
-		tb.Cleanup(func() { _ = os.RemoveAll(public) })
-	}
+	tb.Cleanup(func() {
+		if !n.Detached() {
+			_ = os.RemoveAll(public)
+		}
+	})
 	if err := os.Chmod(public, 0o755); err != nil {
 		return nil, err
 	}

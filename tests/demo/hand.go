@@ -45,9 +45,6 @@ func leaveUp(ctx context.Context, tb lab.TB, bin, state string) error {
 	n := lab.ThesisOn(lab.New(tb, lab.WithPrefix("vc"), lab.WithDir(dir)), lab.Wire())
 	c, _, err := install(ctx, tb, n, bin, cluster.WithLeave())
 	if err != nil {
-		if c != nil {
-			err = errors.Join(err, os.RemoveAll(c.Public()))
-		}
 		return err
 	}
 	if err := n.Leave(state, c.Public()); err != nil {
