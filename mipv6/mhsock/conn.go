@@ -16,8 +16,9 @@ type Conn interface {
 	// Receive waits for the next Mobility Header. It returns ctx's error when
 	// ctx ends, and net.ErrClosed after Close.
 	Receive(ctx context.Context) (Received, error)
-	// ReceiveError waits for the next ICMPv6 error about a packet of ours
-	// that had a Mobility Header or a Home Address option. Errors as Receive.
+	// ReceiveError waits for the next ICMPv6 error about a packet of ours that
+	// had a Mobility Header, a Home Address option or a type 2 routing header.
+	// Errors as Receive.
 	ReceiveError(ctx context.Context) (ICMPError, error)
 	// Close ends every Receive and ReceiveError.
 	Close() error
@@ -51,6 +52,7 @@ type ICMPError struct {
 	Pointer    uint32     // MTU of packet too big, pointer of a parameter problem
 	Src, Dst   netip.Addr // of the quoted packet
 	Home       netip.Addr // of its Home Address option, else invalid
+	RoutedHome netip.Addr // of its type 2 routing header, else invalid
 	MHType     mipv6.Type // of its Mobility Header, if Mobility
 	Mobility   bool       // whether it had one
 	Payload    []byte     // its payload (the Mobility Header) as far as quoted

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/internal/rawsock"
 )
 
 // An ICMPv6 error message (RFC 4443 §3): type, code, checksum, a pointer or
@@ -23,21 +25,24 @@ var errNotOurs = errors.New("mhsock: not about a packet of Mobile IPv6")
 // ReceiveError implements Conn.
 func (s *Socket) ReceiveError(ctx context.Context) (ICMPError, error) {
 	var got ICMPError
-	err := s.icmp.each(ctx, func(d datagram) bool {
-		e, err := parseICMP(d.data)
+	err := s.icmp.Each(ctx, func(d rawsock.Datagram) bool {
+		e, err := parseICMP(d.Data)
 		if err != nil {
 			return false // every error that this host receives comes by here
 		}
-		e.From = d.from
+		e.From = d.From
 		got = e
 		return true
 	})
-	return got, err
+	if err != nil {
+		return ICMPError{}, fmt.Errorf("mhsock: %w", err)
+	}
+	return got, nil
 }
 
-// parseICMP decodes an ICMPv6 error about a packet with a Mobility Header or a
-// Home Address option, also if it quotes that packet inside our tunnel to the
-// home agent.
+// parseICMP decodes an ICMPv6 error about a packet with a Mobility Header, a
+// Home Address option or a type 2 routing header, also if it quotes that packet
+// inside our tunnel to the home agent.
 func parseICMP(b []byte) (ICMPError, error) {
 	if len(b) < icmpQuoted {
 		return ICMPError{}, errNotOurs
@@ -51,12 +56,12 @@ func parseICMP(b []byte) (ICMPError, error) {
 	}
 	e := ICMPError{
 		Type: b[0], Code: b[1], Pointer: binary.BigEndian.Uint32(b[icmpPointer:]),
-		Src: p.Src, Dst: p.Dst, Home: p.HomeAddress, Payload: bytes.Clone(p.Payload),
+		Src: p.Src, Dst: p.Dst, Home: p.HomeAddress, RoutedHome: p.RoutingHome, Payload: bytes.Clone(p.Payload),
 	}
 	if p.NextHeader == mipv6.ProtocolMobility {
 		e.MHType, e.Mobility = mipv6.PeekType(p.Payload)
 	}
-	if !e.Mobility && !e.Home.IsValid() {
+	if !e.Mobility && !e.Home.IsValid() && !e.RoutedHome.IsValid() {
 		return ICMPError{}, errNotOurs
 	}
 	return e, nil

@@ -3,6 +3,7 @@ package mhsock
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"unsafe"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/internal/rawsock"
 )
 
 // optionRetyped is the Option Type that our data plane gives to a Home Address
@@ -17,28 +19,33 @@ import (
 // any kernel skips. The kernel's own Mobile IPv6 leaves it 0xC9.
 const optionRetyped = 0x1e
 
+var errCut = errors.New("mhsock: longer than any Mobility Header")
+
 // Receive implements Conn. A packet whose ancillary data are not what the
 // kernel promises is logged and dropped.
 func (s *Socket) Receive(ctx context.Context) (Received, error) {
 	var got Received
-	err := s.mobility.each(ctx, func(d datagram) bool {
+	err := s.mobility.Each(ctx, func(d rawsock.Datagram) bool {
 		r, err := received(d)
 		if err != nil {
-			s.log.Debug("mobility header dropped", "from", d.from, "error", err)
+			s.log.Debug("mobility header dropped", "from", d.From, "error", err)
 			return false
 		}
 		got = r
 		return true
 	})
-	return got, err
+	if err != nil {
+		return Received{}, fmt.Errorf("mhsock: %w", err)
+	}
+	return got, nil
 }
 
-func received(d datagram) (Received, error) {
-	r := Received{Src: d.from}
-	if !d.whole {
-		return r, fmt.Errorf("mhsock: more than %d octets, or than %d of extension headers", dataRoom, controlRoom)
+func received(d rawsock.Datagram) (Received, error) {
+	r := Received{Src: d.From}
+	if !d.Whole {
+		return r, errCut
 	}
-	messages, err := unix.ParseSocketControlMessage(d.control)
+	messages, err := unix.ParseSocketControlMessage(d.Control)
 	if err != nil {
 		return r, fmt.Errorf("mhsock: control messages: %w", err)
 	}
@@ -59,7 +66,7 @@ func received(d datagram) (Received, error) {
 	if !r.Dst.IsValid() {
 		return r, fmt.Errorf("mhsock: no IPV6_PKTINFO")
 	}
-	r.Message = bytes.Clone(d.data)
+	r.Message = bytes.Clone(d.Data)
 	return r, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/internal/rawsock"
 )
 
 // RFC 6275 §9.2, §9.3.3: what is answered, to whom, and what is not.
@@ -72,7 +73,7 @@ func FuzzParseICMP(f *testing.F) {
 		&mipv6.ParseError{Kind: mipv6.KindPayloadProto})
 	f.Add(p.Payload)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if e, err := parseICMP(b); err == nil && !e.Mobility && !e.Home.IsValid() {
+		if e, err := parseICMP(b); err == nil && !e.Mobility && !e.Home.IsValid() && !e.RoutedHome.IsValid() {
 			t.Fatalf("%+v is not about Mobile IPv6", e)
 		}
 	})
@@ -82,7 +83,7 @@ func FuzzParseICMP(f *testing.F) {
 func FuzzReceived(f *testing.F) {
 	f.Add([]byte("\x24\x00\x00\x00\x00\x00\x00\x00\x29\x00\x00\x00\x32\x00\x00\x00\x20\x01\x0d\xb8\x00\xab\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0b\x02\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, control []byte) {
-		if r, err := received(datagram{from: addrA, data: []byte{1}, control: control, whole: true}); err == nil && !r.Dst.IsValid() {
+		if r, err := received(rawsock.Datagram{From: addrA, Data: []byte{1}, Control: control, Whole: true}); err == nil && !r.Dst.IsValid() {
 			t.Fatalf("%+v has no destination", r)
 		}
 	})

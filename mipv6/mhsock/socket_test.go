@@ -138,7 +138,7 @@ func TestRetypedHomeAddress(t *testing.T) {
 	raw[option] = optionRetyped
 	copy(raw[option+2:], careOf[:])
 	copy(raw[8:], home[:])
-	if err := sa.write(raw, addrA, addrB); err != nil {
+	if err := sa.raw.Send(raw, addrA, addrB); err != nil {
 		t.Fatal(err)
 	}
 	r := receive(t, sb)

@@ -67,9 +67,11 @@ func New(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...O
 		return nil, err
 	}
 	c.public = public
-	if !c.leave {
-		tb.Cleanup(func() { _ = os.RemoveAll(public) })
-	}
+	tb.Cleanup(func() {
+		if !n.Detached() {
+			_ = os.RemoveAll(public)
+		}
+	})
 	if err := os.Chmod(public, 0o755); err != nil {
 		return nil, err
 	}
@@ -115,7 +117,7 @@ func (c *Cluster) issueCertificates(ctx context.Context) error {
 		return err
 	}
 	for _, name := range c.replicas {
-		if _, err := c.vanyctl(ctx, "ca", "issue", "--dir", c.dir, name, addressOf(name)); err != nil {
+		if _, err := c.vanyctl(ctx, "ca", "issue", "--dir", c.dir, name, "--address", addressOf(name)); err != nil {
 			return err
 		}
 	}

@@ -2,15 +2,11 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"path/filepath"
-	"strings"
 
+	"github.com/vanycast/vanycast/api/client"
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
@@ -19,8 +15,7 @@ type Daemon struct {
 	*lab.Process
 	Host *lab.Host
 
-	socket string
-	client *http.Client
+	client *client.Client
 }
 
 // Start starts the daemon of a host, `vanycastd --config FILE`, and waits
@@ -49,42 +44,15 @@ func (c *Cluster) Launch(host string) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	socket := c.Socket(host)
-	return &Daemon{Process: p, Host: h, socket: socket, client: overUnix(socket)}, nil
-}
-
-// overUnix is an HTTP client for a UNIX socket.
-func overUnix(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		// A connection kept open would outlive the test that made it.
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
-	}}
+	return &Daemon{Process: p, Host: h, client: client.New(c.Socket(host))}, nil
 }
 
 // Get reads a resource of the API, as "/v1/status", into v.
 func (d *Daemon) Get(ctx context.Context, path string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vanycast"+path, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := d.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("GET %s on %s: %w", path, d.Host.Name(), err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return fmt.Errorf("GET %s on %s: %w", path, d.Host.Name(), err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s on %s: %s: %s", path, d.Host.Name(), resp.Status, strings.TrimSpace(string(body)))
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("GET %s on %s: %w", path, d.Host.Name(), err)
+	// A connection kept open would outlive the test that made it.
+	defer d.client.Close()
+	if err := d.client.Get(ctx, path, v); err != nil {
+		return fmt.Errorf("on %s: %w", d.Host.Name(), err)
 	}
 	return nil
 }
@@ -102,7 +70,7 @@ func (d *Daemon) WaitReady(ctx context.Context) error {
 			return err
 		default:
 		}
-		var status map[string]any
-		return d.Get(ctx, "/v1/status", &status)
+		_, err := d.Status(ctx)
+		return err
 	})
 }

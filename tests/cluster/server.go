@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/vanycast/vanycast/tests/lab"
 )
@@ -51,4 +52,10 @@ func (c *Cluster) publish(program string) (string, error) {
 		return "", err
 	}
 	return to, out.Close()
+}
+
+// StartEcho starts the thesis's example server on a host, with so many
+// workers. It calls itself by the host's name.
+func (c *Cluster) StartEcho(host string, workers int) (*lab.Process, error) {
+	return c.StartServer(host, "echo", "-n", host, "-w", strconv.Itoa(workers), "-d")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -76,8 +77,9 @@ func TestCloseFindsStrayProcesses(t *testing.T) {
 		}
 		go func() { _ = cmd.Wait() }() // else it stays a zombie of ours
 		if e := WaitFor(context.Background(), func() error {
-			if pids, e := inhabitants(h.ns); e != nil || len(pids) == 0 {
-				return errors.New("not there yet")
+			// ip(8) becomes sleep.
+			if comm, e := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)); e != nil || string(comm) != "sleep\n" {
+				return fmt.Errorf("runs %q, %v", comm, e)
 			}
 			return nil
 		}); e != nil {

@@ -129,6 +129,13 @@ func (n *Net) Detach() {
 	n.detached = true
 }
 
+// Detached tells whether the laboratory outlives its owner.
+func (n *Net) Detached() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.detached
+}
+
 // Close takes the laboratory down: processes, last started first, then the
 // namespaces. It may be called again. Processes of ours that outlived their
 // stop are killed, and make an error.

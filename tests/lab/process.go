@@ -85,13 +85,18 @@ func (h *Host) Start(argv []string, opts ...StartOption) (*Process, error) {
 	// A group of its own: an interrupt typed at `make demo` is ours to pass
 	// on, in order, not the terminal's to spread.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if !s.leave {
+	return h.launch(cmd, filepath.Base(argv[0]), logPath, s.leave)
+}
+
+// launch starts a prepared command and waits for it in the background.
+func (h *Host) launch(cmd *exec.Cmd, name, logPath string, leave bool) (*Process, error) {
+	if !leave {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
 	if err := h.net.spawner.start(cmd); err != nil {
-		return nil, fmt.Errorf("lab: %s on %s: %w", argv[0], h.name, err)
+		return nil, fmt.Errorf("lab: %s on %s: %w", name, h.name, err)
 	}
-	p := &Process{host: h, name: filepath.Base(argv[0]), cmd: cmd, logPath: logPath, done: make(chan struct{})}
+	p := &Process{host: h, name: name, cmd: cmd, logPath: logPath, done: make(chan struct{})}
 	go func() {
 		err := cmd.Wait()
 		p.mu.Lock()

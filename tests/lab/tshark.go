@@ -15,8 +15,8 @@ const (
 	// FilterMalformed is whatever a dissector could not make sense of.
 	FilterMalformed = "_ws.malformed"
 	// FilterBadChecksum is a wrong checksum of any protocol we send; only for
-	// captures of links made with Wire, whole packets. tshark 4.0 does not verify
-	// Mobility Headers.
+	// captures of links made with Wire, whole packets. Those of
+	// Mobility Headers tshark 4.0 does not verify; Problems does.
 	FilterBadChecksum = `tcp.checksum.status == "Bad" || udp.checksum.status == "Bad" || icmpv6.checksum.status == "Bad"`
 )
 
@@ -51,9 +51,15 @@ func (c *Capture) Fields(ctx context.Context, filter string, fields ...string) (
 }
 
 // Problems are the frames that no capture of ours may hold: malformed ones,
-// bad checksums and resets. An empty list is the good answer.
+// bad checksums (those of Mobility Headers included) and resets. An empty list
+// is the good answer.
 func (c *Capture) Problems(ctx context.Context) ([]string, error) {
-	return c.Frames(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset))
+	problems, err := c.Frames(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset))
+	if err != nil {
+		return nil, err
+	}
+	mobility, err := c.badMobility()
+	return append(problems, mobility...), err
 }
 
 // tshark reads the capture with all checksums verified.

@@ -19,7 +19,10 @@ func WaitFor(ctx context.Context, cond func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("lab: waited in vain: %w", context.Cause(ctx)), err)
+			if cause := context.Cause(ctx); cause != err {
+				err = errors.Join(cause, err)
+			}
+			return fmt.Errorf("lab: waited in vain: %w", err)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 50*time.Millisecond)
