@@ -68,7 +68,7 @@ func (c *core) mark(now time.Time, p pair) (Mark, error) {
 func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark) {
 	cl, err := c.client(now, p)
 	if err != nil {
-		c.reply(id, opStart.String(), p, err)
+		c.reply(id, opStart.String(), p, fmt.Errorf("%w (%w)", err, ErrUntouched))
 		return
 	}
 	c.learn(now, cl, m)

@@ -51,6 +51,7 @@ type op struct {
 	reclaim reclaimStep
 	mark    uint16 // of opReclaim: the number in the mark
 	sent    int    // of opReclaim: transmissions in this step
+	told    bool   // an update was sent
 }
 
 // startOp begins an operation, in the place of one that matters less. It reports
@@ -59,7 +60,7 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 	name := o.kind.String()
 	cl, err := c.client(now, p)
 	if err != nil {
-		c.reply(o.id, name, p, err)
+		c.reply(o.id, name, p, fmt.Errorf("%w (%w)", err, ErrUntouched))
 		return false
 	}
 	if old := cl.op; old != nil {
@@ -69,7 +70,7 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 			old.also = append(old.also, o.id)
 			return false
 		case old.kind >= o.kind || old.kind >= opStart:
-			c.reply(o.id, name, p, fmt.Errorf("%w: %v", ErrBusy, old.kind))
+			c.reply(o.id, name, p, fmt.Errorf("%w: %v (%w)", ErrBusy, old.kind, ErrUntouched))
 			return false
 		}
 		c.endOp(now, cl, ErrSuperseded)
@@ -177,6 +178,7 @@ func (c *core) transmit(cl *client, a bindings.Action) {
 		return
 	}
 	o.sent++
+	o.told = true
 	bu := &mipv6.BindingUpdate{Sequence: a.Sequence, Acknowledge: true, Lifetime: a.Lifetime}
 	key := o.keys.Kbm()
 	if a.Lifetime == 0 {
@@ -202,6 +204,12 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 		return
 	}
 	cl.early = false
+	if err != nil && !o.told {
+		err = fmt.Errorf("%w (%w)", err, ErrUntouched)
+	}
+	if err == nil && o.kind == opStart {
+		cl.held = false // whatever was held back for the donor's time is over
+	}
 	c.unwantHome(cl, 0)
 	delete(c.running, cl.pair)
 	c.list.Abort(target(cl.pair))
