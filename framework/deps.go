@@ -1,0 +1,69 @@
+package framework
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/handoff"
+)
+
+// Agent moves a client to another replica; handoff.Agent is one.
+type Agent interface {
+	// Handoff returns nil when the target has the client and c.FD is closed. On
+	// any other error than handoff.ErrGone the client is alive here and c.FD
+	// valid.
+	Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error
+}
+
+// Address is the contact address of the service; anycast.Address is one. Errors
+// of Probe and Bind wrap handoff.ErrNoMobileIPv6 where the client has none.
+type Address interface {
+	// IsContactNode tells whether this replica holds the contact address now.
+	IsContactNode() bool
+	// Probe does the home test of return routability (RFC 6275 §5.2.5) ahead
+	// of a handoff.
+	Probe(ctx context.Context, client netip.Addr) error
+	// Bind optimises the route of a client that is served here.
+	Bind(ctx context.Context, client netip.Addr) error
+	// Clear removes the client's binding.
+	Clear(ctx context.Context, client netip.Addr) error
+}
+
+// Deps is what a Service works with. Agent and Address must be set.
+type Deps struct {
+	Agent   Agent
+	Address Address
+	// Policy makes a policy by name; default NewPolicy.
+	Policy func(name string) (Policy, error)
+	// Observe is told what happens to clients, in order; it must not block.
+	Observe func(Event)
+	Logger  *slog.Logger // default: discard
+}
+
+// EventKind says what happened to a client.
+type EventKind string
+
+// What happens to clients.
+const (
+	EventAccepted   EventKind = "accepted"       // connected here
+	EventArrived    EventKind = "arrived"        // handed off to this replica
+	EventDelivered  EventKind = "delivered"      // taken by an application
+	EventRequeued   EventKind = "requeued"       // handed to this replica's own application
+	EventHandedOff  EventKind = "handed-off"     // another replica has it
+	EventFailed     EventKind = "handoff-failed" // a replica did not take it
+	EventClosed     EventKind = "closed"         // its connection is over
+	EventReplicaOut EventKind = "replica-failed" // the replica is not selected for a while
+)
+
+// Event is one of them.
+type Event struct {
+	Time    time.Time
+	Kind    EventKind
+	Service string
+	ID      uint64 // handoff.Client.ID
+	Client  netip.AddrPort
+	Target  netip.Addr // the other replica, if there is one
+	Err     error
+}

@@ -1,0 +1,28 @@
+// Package framework is one replica's half of a distributed service (thesis,
+// chapters 4 and 5): it accepts the clients that reach the contact address
+// here, distributes them by a policy, keeps those that are this replica's in a
+// queue until an application takes them, and hands them off when the
+// application says so.
+//
+//	            accept                      Admit, Deliver (package handoff)
+//	              │                              │
+//	              ▼        this replica          ▼
+//	   policy ─ place ───────────────────────► queue ─► ServerSocket.Accept
+//	              │                              │  ▲
+//	another one   ▼                 not in time  │  │ policy chose this replica,
+//	          handoff.Agent ◄────────────────────┘  │ or the handoff failed
+//	              ▲                                 │
+//	              └──────── ServerSocket.Handoff ◄──┘
+//
+// Nothing here waits for an application or a policy. All decisions are in core,
+// which is pure: each of its methods is an event with its time, and returns
+// actions. Service is the one loop that owns a core; it carries the actions
+// out, the long ones (policy, home test, handoff, closing) each in a goroutine
+// that reports back as an event. The scenarios in testdata replay events and
+// show the actions.
+//
+// A client is one TCP connection. Its binding, and so its route, belongs to the
+// client's address: moving one connection moves the traffic of all connections
+// of that address. Therefore a client with another live connection here is not
+// distributed elsewhere, and a handoff of it is refused with ErrShared.
+package framework

@@ -1,0 +1,249 @@
+package framework
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/handoff"
+)
+
+// accepted: a client connected here.
+func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort) key {
+	cl := c.add(now, id, local, remote)
+	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
+	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
+	_, _, contactOnly := c.settings()
+	if c.stopping || contactOnly && !c.contact() || c.live.of(remote.Addr()) > 1 {
+		c.here(now, cl)
+	} else {
+		c.distribute(now, cl)
+	}
+	return cl.key
+}
+
+// handoffAsked: the application wants to be rid of a client; an invalid target
+// leaves the choice to the policy. An error here is the answer; nil means that
+// answer follows.
+func (c *core) handoffAsked(now time.Time, id socketID, k key, target netip.Addr, nonblocking bool) error {
+	cl := c.held(id, k)
+	switch {
+	case cl == nil:
+		return ErrUnknownClient
+	case target.IsValid() && !c.group.knows(target):
+		return &HandoffError{cl.remote, target, ErrUnknownReplica}
+	case cl.finished:
+		return &HandoffError{cl.remote, target, ErrFinished}
+	}
+	cl.failed, cl.failedErr = netip.Addr{}, nil
+	cl.place = &placement{why: asked, explicit: target, nonblocking: nonblocking, excluded: make(map[netip.Addr]bool)}
+	c.distribute(now, cl)
+	return nil
+}
+
+// handoffCanceled: the application does not want to wait any more. It gets its
+// answer all the same, soon.
+func (c *core) handoffCanceled(k key) {
+	if cl := c.clients[k]; cl != nil && cl.place != nil && cl.place.why == asked && !cl.place.answered {
+		cl.place.canceled = true
+		c.do(cancelWork{k})
+	}
+}
+
+// distribute looks for the next target.
+func (c *core) distribute(now time.Time, cl *client) {
+	p := cl.place
+	switch {
+	case p.tries >= maxTries || p.explicit.IsValid() && p.tries > 0:
+		c.exhausted(now, cl)
+	case p.explicit.IsValid():
+		c.chosen(now, cl, p.explicit)
+	default:
+		cl.phase = phaseSelecting
+		policy, neverSelf, _ := c.settings()
+		c.do(askPolicy{cl.key, policy, View{
+			Client: cl.remote, Self: c.cfg.Self, Listening: len(c.sockets) > 0, NeverSelf: neverSelf, Replicas: c.group.available(now),
+		}, maps.Clone(p.excluded)})
+	}
+}
+
+// selected: the policy gave its answer.
+func (c *core) selected(now time.Time, k key, target netip.Addr, ok bool) {
+	cl := c.clients[k]
+	switch {
+	case cl == nil || cl.phase != phaseSelecting:
+	case cl.place.canceled:
+		c.stay(now, cl, context.Canceled)
+	case !ok || cl.place.excluded[target]:
+		c.exhausted(now, cl)
+	default:
+		c.chosen(now, cl, target)
+	}
+}
+
+// chosen: this is the target.
+func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
+	p := cl.place
+	if target == c.cfg.Self {
+		c.chosenSelf(now, cl)
+		return
+	}
+	p.target = target
+	if p.why == asked && c.live.of(cl.remote.Addr()) > 1 {
+		c.stay(now, cl, ErrShared)
+		return
+	}
+	if cl.immobile {
+		c.stay(now, cl, handoff.ErrNoMobileIPv6)
+		return
+	}
+	if p.nonblocking && !p.answered {
+		p.answered, cl.owner = true, 0
+		c.do(answer{cl.key, nil})
+	}
+	// The home test is done while the client is still served. Elsewhere than
+	// at the contact node a client comes by its binding, so it has Mobile IPv6.
+	if !cl.mobile && c.contact() {
+		cl.phase = phaseProbing
+		c.do(probe{cl.key})
+		return
+	}
+	cl.phase = phaseMoving
+	c.do(move{cl.key, target})
+}
+
+// chosenSelf: the target is the local application.
+func (c *core) chosenSelf(now time.Time, cl *client) {
+	p := cl.place
+	_, neverSelf, _ := c.settings()
+	switch {
+	case p.why == overdue: // it is this application that did not take it
+		c.exhausted(now, cl)
+	case p.why == connected:
+		c.here(now, cl)
+	case neverSelf && !p.explicit.IsValid(): // the policy's last resort
+		c.exhausted(now, cl)
+	default:
+		if !p.answered {
+			p.answered = true
+			c.do(answer{cl.key, nil})
+		}
+		cl.handedOff, cl.from = true, c.cfg.Self
+		c.note(now, EventRequeued, cl, c.cfg.Self, nil)
+		c.enqueue(now, cl)
+	}
+}
+
+// probed: the home test ended.
+func (c *core) probed(now time.Time, k key, err error) {
+	cl := c.clients[k]
+	switch {
+	case cl == nil || cl.phase != phaseProbing:
+	case err == nil && cl.place.canceled:
+		c.stay(now, cl, context.Canceled)
+	case err == nil:
+		cl.mobile, cl.phase = true, phaseMoving
+		c.do(move{k, cl.place.target})
+	default:
+		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
+		c.stay(now, cl, err)
+	}
+}
+
+// moved: a handoff ended.
+func (c *core) moved(now time.Time, k key, err error) {
+	cl := c.clients[k]
+	if cl == nil || cl.phase != phaseMoving {
+		return
+	}
+	p := cl.place
+	if err == nil || errors.Is(err, handoff.ErrGone) {
+		if err == nil {
+			c.group.took(p.target)
+			c.note(now, EventHandedOff, cl, p.target, nil)
+		} else {
+			c.note(now, EventFailed, cl, p.target, err)
+			err = &HandoffError{cl.remote, p.target, err}
+		}
+		if p.why == asked && !p.answered {
+			c.do(answer{k, err})
+		}
+		if p.why == connected {
+			c.do(placed{k})
+		}
+		c.drop(cl)
+		return
+	}
+	c.note(now, EventFailed, cl, p.target, err)
+	if p.canceled || !targetFault(err) {
+		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
+		c.stay(now, cl, err)
+		return
+	}
+	c.group.failure(now, p.target, err)
+	if replicaFault(err) {
+		c.note(now, EventReplicaOut, nil, p.target, err)
+	}
+	policy, _, _ := c.settings()
+	c.do(replicaFailed{policy, p.target, err})
+	p.excluded[p.target] = true
+	p.err = err
+	p.tries++
+	c.distribute(now, cl)
+}
+
+// targetFault tells whether another target may do better.
+func targetFault(err error) bool {
+	for _, ours := range []error{handoff.ErrNoMobileIPv6, handoff.ErrBusy, handoff.ErrNoContact, handoff.ErrClosed, context.Canceled} {
+		if errors.Is(err, ours) {
+			return false
+		}
+	}
+	return true
+}
+
+// exhausted: there is no other target.
+func (c *core) exhausted(now time.Time, cl *client) {
+	err := cl.place.err
+	if err == nil {
+		err = ErrNoTarget
+	}
+	c.stay(now, cl, err)
+}
+
+// stay: the client cannot go anywhere.
+func (c *core) stay(now time.Time, cl *client, err error) {
+	p := cl.place
+	switch {
+	case p.why == connected:
+		c.here(now, cl)
+	case c.stopping && p.why == asked && !p.answered:
+		c.do(answer{cl.key, &HandoffError{cl.remote, p.target, err}})
+		c.turnAway(cl)
+	case c.stopping:
+		c.turnAway(cl)
+	case p.why == overdue && c.credits.Len() > 0: // the application woke up meanwhile
+		c.enqueue(now, cl)
+	case p.why == overdue:
+		c.turnAway(cl)
+	case p.answered: // asked without waiting: back through Accept
+		cl.handedOff, cl.from = true, c.cfg.Self
+		cl.failed, cl.failedErr = p.target, &HandoffError{cl.remote, p.target, err}
+		c.enqueue(now, cl)
+	default:
+		cl.phase, cl.place = phaseHeld, nil
+		c.do(answer{cl.key, &HandoffError{cl.remote, p.target, err}})
+	}
+}
+
+// here: a client that connected is the local application's, if it has room.
+func (c *core) here(now time.Time, cl *client) {
+	if c.full() && c.credits.Len() == 0 {
+		c.do(placed{cl.key})
+		c.turnAway(cl)
+		return
+	}
+	c.enqueue(now, cl)
+}
