@@ -76,6 +76,7 @@ type client struct {
 	held    bool
 	route   routeKind
 	refused time.Time  // until when it counts as without Mobile IPv6
+	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
 	owner   netip.Addr // the replica that last asked for a home test, if any
 	used    time.Time
 }

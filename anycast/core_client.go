@@ -68,7 +68,7 @@ func (c *core) mark(now time.Time, p pair) (Mark, error) {
 func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark) {
 	cl, err := c.client(now, p)
 	if err != nil {
-		c.reply(id, opStart.String(), p, err)
+		c.reply(id, opStart.String(), p, fmt.Errorf("%w (%w)", err, ErrUntouched))
 		return
 	}
 	c.learn(now, cl, m)
@@ -155,15 +155,6 @@ func (c *core) clear(now time.Time, id opID, p pair) {
 	c.startOp(now, p, &op{id: id, kind: opClear, params: params})
 }
 
-// cleared ends a Clear, well or badly: what we have of the binding goes in any
-// case, and at the client it expires.
-func (c *core) cleared(now time.Time, cl *client, err error) {
-	cl.held = false
-	c.list.Abort(target(cl.pair))
-	c.disown(cl)
-	c.endOp(now, cl, err)
-}
-
 // refreshRequested is a Binding Refresh Request: of the client itself, or passed
 // on by the contact node (RFC 6275 §11.7.4). It tells whether the client is ours.
 func (c *core) refreshRequested(now time.Time, p pair) bool {
@@ -212,7 +203,7 @@ func (c *core) unknownBinding(now time.Time, p pair) {
 
 // noMobility: the client said that it does not know what we sent.
 func (c *core) noMobility(now time.Time, cl *client, what string) {
-	cl.refused = now.Add(refusalMemory)
+	cl.refused, cl.proven = now.Add(refusalMemory), false
 	cl.home, cl.careOf = rr.HomeToken{}, rr.CareOfToken{}
 	c.endOp(now, cl, fmt.Errorf("%w: ICMPv6 parameter problem for our %s", ErrNoMobileIPv6, what))
 }

@@ -51,6 +51,7 @@ type op struct {
 	reclaim reclaimStep
 	mark    uint16 // of opReclaim: the number in the mark
 	sent    int    // of opReclaim: transmissions in this step
+	told    bool   // an update was sent
 }
 
 // startOp begins an operation, in the place of one that matters less. It reports
@@ -59,7 +60,7 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 	name := o.kind.String()
 	cl, err := c.client(now, p)
 	if err != nil {
-		c.reply(o.id, name, p, err)
+		c.reply(o.id, name, p, fmt.Errorf("%w (%w)", err, ErrUntouched))
 		return false
 	}
 	if old := cl.op; old != nil {
@@ -69,7 +70,7 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 			old.also = append(old.also, o.id)
 			return false
 		case old.kind >= o.kind || old.kind >= opStart:
-			c.reply(o.id, name, p, fmt.Errorf("%w: %v", ErrBusy, old.kind))
+			c.reply(o.id, name, p, fmt.Errorf("%w: %v (%w)", ErrBusy, old.kind, ErrUntouched))
 			return false
 		}
 		c.endOp(now, cl, ErrSuperseded)
@@ -86,6 +87,10 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 func (c *core) tests(now time.Time, cl *client) {
 	o := cl.op
 	o.phase = phaseTests
+	if !cl.home.Fresh(now) && now.Before(cl.refused) {
+		c.endOp(now, cl, fmt.Errorf("%w (remembered)", ErrNoMobileIPv6))
+		return
+	}
 	need := rr.NeedHome
 	if o.params.Lifetime > 0 && !cl.careOf.Fresh(now) {
 		need = rr.NeedBoth
@@ -150,7 +155,11 @@ func (c *core) update(now time.Time, cl *client) {
 	o := cl.op
 	o.sent = 0
 	if _, known := c.list.Get(target(cl.pair)); !known {
-		if err := c.list.Learn(target(cl.pair), c.firstSequence()); err != nil {
+		last := c.firstSequence()
+		if first := o.params.Sequence; first != nil {
+			last = *first - 1
+		}
+		if err := c.list.Learn(target(cl.pair), last); err != nil {
 			c.endOp(now, cl, fmt.Errorf("%w: %w", ErrTableFull, err))
 			return
 		}
@@ -169,6 +178,7 @@ func (c *core) transmit(cl *client, a bindings.Action) {
 		return
 	}
 	o.sent++
+	o.told = true
 	bu := &mipv6.BindingUpdate{Sequence: a.Sequence, Acknowledge: true, Lifetime: a.Lifetime}
 	key := o.keys.Kbm()
 	if a.Lifetime == 0 {
@@ -194,9 +204,21 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 		return
 	}
 	cl.early = false
+	if err != nil && !o.told {
+		err = fmt.Errorf("%w (%w)", err, ErrUntouched)
+	}
+	if err == nil && o.kind == opStart {
+		cl.held = false // whatever was held back for the donor's time is over
+	}
 	c.unwantHome(cl, 0)
 	delete(c.running, cl.pair)
 	c.list.Abort(target(cl.pair))
+	if o.kind == opClear && !errors.Is(err, ErrSuperseded) {
+		// Well or badly: what we have of the binding goes in any case, and at
+		// the client it expires.
+		cl.held = false
+		c.disown(cl)
+	}
 	c.sync(cl) // while the operation is still known: a failure to set the route is its failure
 	cl.op = nil
 	c.finish(o.id, err)
@@ -214,7 +236,8 @@ func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowled
 	o := cl.op
 	switch out := c.list.Acknowledge(now, target(cl.pair), m); out.Kind {
 	case bindings.Accepted:
-		c.accepted(now, cl)
+		cl.proven = true
+		c.endOp(now, cl, nil)
 	case bindings.Resynced:
 		c.pollList(now)
 	case bindings.Refused:
@@ -233,24 +256,9 @@ func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowled
 	}
 }
 
-func (c *core) accepted(now time.Time, cl *client) {
-	switch cl.op.kind {
-	case opReclaim:
-		c.reclaimAccepted(now, cl)
-	case opClear:
-		c.cleared(now, cl, nil)
-	default:
-		c.endOp(now, cl, nil)
-	}
-}
-
 // overtaken: another replica has told the client in the meantime.
 func (c *core) overtaken(now time.Time, cl *client, last uint16) {
 	err := &SequenceError{cl.Client, last}
-	if cl.op.kind == opClear {
-		c.cleared(now, cl, err)
-		return
-	}
 	c.disown(cl) // a binding that we thought we had is gone, too
 	if cl.op.kind == opRefresh {
 		c.log(slog.LevelWarn, "client is bound to another replica", "contact", cl.Home, "client", cl.Client, "last", last)
@@ -298,12 +306,7 @@ func (c *core) cancel(now time.Time, id opID, cause error) {
 		c.unwantHome(cl, id)
 		c.finish(id, fmt.Errorf("waiting for a home test: %w", cause))
 	case cl.op != nil && cl.op.id == id && len(cl.op.also) == 0:
-		err := fmt.Errorf("%v: %w", cl.op.waitsFor(), cause)
-		if cl.op.kind == opClear {
-			c.cleared(now, cl, err)
-			return
-		}
-		c.endOp(now, cl, err)
+		c.endOp(now, cl, fmt.Errorf("%v: %w", cl.op.waitsFor(), cause))
 	case cl.op != nil:
 		c.finish(id, cause) // others wait for the same
 	default:
