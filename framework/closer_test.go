@@ -82,7 +82,7 @@ func TestCloseInOrder(t *testing.T) {
 // takes longer than the time without progress that closing allows.
 func TestCloseInOrderSlow(t *testing.T) {
 	c, fd := pairTCP(t)
-	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10)
 	c.SetReadBuffer(4 << 10)
 	sent := 0
 	for b := make([]byte, 64<<10); ; {
@@ -92,7 +92,7 @@ func TestCloseInOrderSlow(t *testing.T) {
 		}
 		sent += n
 	}
-	const linger = 200 * time.Millisecond
+	const linger = 100 * time.Millisecond
 	done := make(chan struct{})
 	go func() { defer close(done); closeInOrder(fd, linger, nil) }()
 	got := 0
