@@ -40,6 +40,7 @@ type Conn struct {
 	wake   chan struct{} // closed when phase or a deadline changes
 	closed bool          // Close was called while leaving
 	abort  bool          // SetLinger(0)
+	bare   bool          // NetConn was called
 	state  []byte
 	rd, wd time.Time // the deadlines
 }

@@ -21,6 +21,9 @@ var (
 	// ErrInHandoff: another Handoff of the same Conn is under way.
 	ErrInHandoff = errors.New("vanycast: another handoff is under way")
 
+	// ErrBare: NetConn was called, so the client cannot be handed off.
+	ErrBare = errors.New("vanycast: bare connection is in use")
+
 	// What a HandoffError may be.
 
 	// ErrNoTarget: the policy has no replica that could take the client.

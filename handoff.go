@@ -69,6 +69,9 @@ func (c *Conn) leave() (<-chan wireReply, []byte, error) {
 	case c.phase == closed:
 		c.mu.Unlock()
 		return nil, nil, net.ErrClosed
+	case c.bare:
+		c.mu.Unlock()
+		return nil, nil, ErrBare
 	case len(c.state) > MaxState:
 		c.mu.Unlock()
 		return nil, nil, ErrStateTooLong

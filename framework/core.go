@@ -19,7 +19,7 @@ type core struct {
 	lastKey    key
 	lastSocket socketID
 	clients    map[key]*client
-	live       map[netip.Addr]int // connections that are not closing, by client address
+	live       *live // connections that are not closing, by client address
 
 	queue   *list.List // of *client: those that wait for an application
 	credits *list.List // of socketID: Accepts that wait for a client
@@ -37,7 +37,7 @@ func newCore(cfg Config, contact func() bool) *core {
 	return &core{
 		cfg: cfg, contact: contact,
 		group:   newGroup(cfg.Self, cfg.Replicas, cfg.ExcludeFor),
-		clients: make(map[key]*client), live: make(map[netip.Addr]int),
+		clients: make(map[key]*client), live: newLive(),
 		queue: list.New(), credits: list.New(),
 		reserved: make(map[netip.AddrPort]time.Time),
 	}
@@ -65,16 +65,13 @@ func (c *core) add(now time.Time, id uint64, local, remote netip.AddrPort) *clie
 	c.lastKey++
 	cl := &client{key: c.lastKey, id: id, local: local, remote: remote, since: now}
 	c.clients[cl.key] = cl
-	c.live[remote.Addr()]++
+	c.live.add(remote.Addr())
 	return cl
 }
 
 // unlive counts a client as no more connected.
 func (c *core) unlive(cl *client) {
-	a := cl.remote.Addr()
-	if c.live[a]--; c.live[a] == 0 {
-		delete(c.live, a)
-	}
+	c.live.remove(cl.remote.Addr())
 }
 
 // drop forgets a client that is elsewhere or gone.
@@ -107,7 +104,7 @@ func (c *core) closed(now time.Time, k key) {
 	delete(c.clients, k)
 	c.do(forget{k})
 	c.note(now, EventClosed, cl, netip.Addr{}, nil)
-	if cl.clear && c.live[cl.remote.Addr()] == 0 {
+	if cl.clear && c.live.of(cl.remote.Addr()) == 0 {
 		c.do(clearBinding{cl.remote.Addr()})
 	}
 }

@@ -45,12 +45,9 @@ func (s *Service) Clients() []ClientInfo {
 	return out
 }
 
-// InUse tells whether a client address has a connection here.
-func (s *Service) InUse(client netip.Addr) bool {
-	var used bool
-	s.call(func() { used = s.core.live[client] > 0 })
-	return used
-}
+// InUse tells whether a client address has a connection here. It never waits
+// for the service.
+func (s *Service) InUse(client netip.Addr) bool { return s.core.live.of(client) > 0 }
 
 // ReplicaInfo is what this replica thinks of another.
 type ReplicaInfo struct {

@@ -16,7 +16,7 @@ func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort) 
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if c.stopping || contactOnly && !c.contact() || c.live[remote.Addr()] > 1 {
+	if c.stopping || contactOnly && !c.contact() || c.live.of(remote.Addr()) > 1 {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)
@@ -91,7 +91,7 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		return
 	}
 	p.target = target
-	if p.why == asked && c.live[cl.remote.Addr()] > 1 {
+	if p.why == asked && c.live.of(cl.remote.Addr()) > 1 {
 		c.stay(now, cl, ErrShared)
 		return
 	}

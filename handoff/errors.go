@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/vanycast/vanycast/peer"
 )
 
 var (
@@ -11,6 +13,11 @@ var (
 	// acknowledged: its TCP connection is finished, or the acceptor has it, or
 	// may have it and nobody can be asked. Client.FD is -1.
 	ErrGone = errors.New("handoff: client is gone")
+	// ErrUnreachable: the target could not be reached; the client is served on
+	// here. It is peer.ErrUnreachable.
+	ErrUnreachable = peer.ErrUnreachable
+	// ErrUntouched: a Binder's Start failed before any Binding Update was sent.
+	ErrUntouched = errors.New("handoff: no Binding Update was sent")
 	// ErrBusy: another handoff of the same client is under way here. All of a
 	// client's traffic with a contact address moves at once, so two of its
 	// connections cannot move to different replicas.

@@ -21,4 +21,6 @@ const (
 	KindHomeTest                 // anycast: relay of HoTI and HoT at the contact node
 	KindRefresh                  // anycast: a Binding Refresh Request that reached the contact node
 	KindHandoff                  // handoff: a client with all it has
+	KindOffer                    // handoff: would you take this client?
+	KindOutcome                  // handoff: what became of that handoff?
 )

@@ -1,0 +1,133 @@
+package anycast
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// Address is one contact address at this replica.
+type Address struct {
+	node *Node
+	home netip.Addr
+}
+
+// Passive puts a contact address on this host (thesis §3.2.3,
+// mip6_addr_passive): programs can bind it, and clients can be handed here. The
+// contact node is the first of the contact nodes until SetContactNode says
+// otherwise.
+func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
+	if err := ct.check(n.cfg.CareOf); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &OpError{"passive", ct.Address, netip.Addr{}, err}
+	}
+	err := error(&OpError{"passive", ct.Address, netip.Addr{}, ErrClosed})
+	n.event(func(time.Time) {
+		if err = n.core.passive(ct); err != nil {
+			return
+		}
+		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
+		if perr := n.deps.Plane.SetContact(c); perr != nil {
+			n.core.remove(n.deps.Now(), ct.Address)
+			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Address{n, ct.Address}, nil
+}
+
+// Addr is the contact address itself.
+func (a *Address) Addr() netip.Addr { return a.home }
+
+// Active makes this replica the contact node (mip6_addr_active): it registers its
+// care-of address at the home agent and returns when that has acknowledged, or
+// why not. The registration is then kept alive until Close, or until another
+// replica registers: the home agent's sequence number decides a race, and who
+// has lost one gets a *SequenceError. Other errors: *StatusError for a refusal,
+// ErrTimeout, the context's.
+func (a *Address) Active(ctx context.Context) error {
+	_, err := a.node.wait(ctx, a.node.cfg.RegisterTimeout, func(now time.Time, id opID) {
+		a.node.core.activate(now, id, a.home)
+	})
+	return err
+}
+
+// IsContactNode reports whether this replica is registered at the home agent, as
+// far as it knows.
+func (a *Address) IsContactNode() bool {
+	a.node.mu.Lock()
+	defer a.node.mu.Unlock()
+	ct := a.node.core.contacts[a.home]
+	return ct != nil && ct.active
+}
+
+// SetContactNode says which replica is the contact node: who is asked first for
+// home tests. The other contact nodes are asked if it cannot help.
+func (a *Address) SetContactNode(careOf netip.Addr) {
+	a.node.mu.Lock()
+	defer a.node.mu.Unlock()
+	if ct := a.node.core.contacts[a.home]; ct != nil && !ct.active {
+		ct.contactNode = careOf
+	}
+}
+
+// ContactNode is the replica that is taken for the contact node; invalid if none
+// is.
+func (a *Address) ContactNode() netip.Addr {
+	a.node.mu.Lock()
+	defer a.node.mu.Unlock()
+	if ct := a.node.core.contacts[a.home]; ct != nil {
+		return ct.contactNode
+	}
+	return netip.Addr{}
+}
+
+// Close clears the clients' bindings, deletes the home registration and takes the
+// address off the host. Whatever it returns, the address is off; what could not
+// be cleared in time expires by itself.
+func (a *Address) Close(ctx context.Context) error {
+	n := a.node
+	errs := []error{a.clearAll(ctx)}
+	_, err := n.wait(ctx, n.cfg.RegisterTimeout, func(now time.Time, id opID) {
+		n.core.deregister(now, id, a.home)
+	})
+	errs = append(errs, err)
+	n.event(func(now time.Time) {
+		if n.core.contacts[a.home] == nil {
+			return
+		}
+		n.core.remove(now, a.home)
+		if err := n.deps.Plane.RemoveContact(a.home); err != nil {
+			errs = append(errs, &OpError{"close", a.home, netip.Addr{}, err})
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// clearAll deletes all bindings at once.
+func (a *Address) clearAll(ctx context.Context) error {
+	n := a.node
+	n.mu.Lock()
+	var clients []netip.Addr
+	for _, cl := range n.core.sortedClients(a.home) {
+		if n.core.bound(cl) {
+			clients = append(clients, cl.Client)
+		}
+	}
+	n.mu.Unlock()
+	errs := make([]error, len(clients))
+	var wg sync.WaitGroup
+	for i, client := range clients {
+		wg.Go(func() { errs[i] = a.Clear(ctx, client) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

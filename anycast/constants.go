@@ -1,0 +1,62 @@
+package anycast
+
+import (
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+)
+
+// Our own defaults and limits; those of RFC 6275 are in package mipv6.
+const (
+	// DefaultHomeLifetime is asked for at the home agent.
+	DefaultHomeLifetime = 600 * time.Second
+	// DefaultBindingLifetime is asked for at clients: the most that return
+	// routability may give (RFC 6275 §5.2.6).
+	DefaultBindingLifetime = mipv6.MaxRRBindingLifetime
+	// DefaultRegisterTimeout bounds Active.
+	DefaultRegisterTimeout = 10 * time.Second
+	// DefaultHandoffTimeout bounds Bind, Start, Reclaim, Probe and Clear.
+	DefaultHandoffTimeout = 8 * time.Second
+	// DefaultMaxClients bounds what is remembered of clients, in all.
+	DefaultMaxClients = 65536
+
+	// testTries is how often each Init message of return routability is sent: at
+	// 0, 1 and 3 seconds, the end at 7, within DefaultHandoffTimeout.
+	testTries = 3
+	// updateTries is how often a Binding Update to a client is sent.
+	updateTries = 4
+	// registerTries is how often the home agent is asked; the time of Active ends
+	// before.
+	registerTries = 5
+	// refreshTries is the same for an active address: with the back-off at its
+	// longest, half an hour.
+	refreshTries = 60
+
+	// registerResyncs is how often Active takes the number that the home agent
+	// tells. Told once, the number is right unless another replica registers at
+	// the same moment; then that one has won.
+	registerResyncs = 1
+
+	// maxWaiters bounds who waits for one client's home test.
+	maxWaiters = 64
+
+	// maxPassing bounds the refresh requests that are passed on at once.
+	maxPassing = 64
+
+	// refusalMemory is for how long a client is remembered that said it has no
+	// Mobile IPv6, silenceMemory one that said nothing at all.
+	refusalMemory = 60 * time.Second
+	silenceMemory = 10 * time.Second
+
+	// markHold is for how long after Mark the client's binding is not refreshed:
+	// the acceptor decides about the next number in this time.
+	markHold = 30 * time.Second
+	// refreshRetry is the pause before a refresh that failed is tried again, or
+	// before it is asked again whether an unused binding deserves one.
+	refreshRetry = 5 * time.Second
+	// registerRetry is the pause before a home agent is asked again that refused
+	// to go on with a registration.
+	registerRetry = mipv6.MaxBindackTimeout
+	// idleUse is for how long a client counts as used after its last packet.
+	idleUse = 2 * time.Minute
+)

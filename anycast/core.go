@@ -1,0 +1,278 @@
+package anycast
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/rr"
+)
+
+// pair is a contact address and a client.
+type pair = rr.Pair
+
+func comparePairs(a, b pair) int {
+	return cmp.Or(a.Home.Compare(b.Home), a.Client.Compare(b.Client))
+}
+
+// target is the update list's name for the pair.
+func target(p pair) bindings.Target { return bindings.Target{Home: p.Home, Peer: p.Client} }
+
+// opID names an operation that somebody waits for; 0 is nobody: a refresh.
+type opID uint64
+
+// core is what a replica knows and decides, without I/O and without a clock.
+// Each event method appends to out what is to be done, in order; take hands it
+// over. Not safe for concurrent use.
+type core struct {
+	cfg      coreConfig
+	contacts map[netip.Addr]*contact
+	clients  map[pair]*client
+	ops      map[opID]*waiter
+	list     *bindings.UpdateList
+	relay    *rr.Relay
+	running  map[pair]*client // those with a run of return routability
+	out      []action
+}
+
+// coreConfig is what the core needs of Config and Deps.
+type coreConfig struct {
+	careOf          netip.Addr
+	homeLifetime    time.Duration
+	bindingLifetime time.Duration
+	maxClients      int
+	rand            io.Reader
+	inUse           func(pair) bool // does a binding deserve to be refreshed
+}
+
+// contact is one contact address.
+type contact struct {
+	Contact
+	contactNode netip.Addr // whom to ask for home tests
+	active      bool       // registered at the home agent: we are the contact node
+	wanted      bool       // active, or on the way there
+	waiter      opID       // of Active or Close
+	closing     bool
+	retry       time.Time // when to register again, if not zero
+}
+
+// client is what is known of one client of one contact address.
+type client struct {
+	pair
+	home    rr.HomeToken
+	careOf  rr.CareOfToken
+	waiters []homeWaiter // for a home test under way
+	asking  bool         // another replica was asked for it
+	op      *op
+	early   bool // route optimised ahead of the acknowledgement
+	held    bool
+	route   routeKind
+	refused time.Time  // until when it counts as without Mobile IPv6
+	owner   netip.Addr // the replica that last asked for a home test, if any
+	used    time.Time
+}
+
+// waiter is an operation that somebody waits for.
+type waiter struct {
+	name   string
+	pair   pair // Client is invalid for operations about the address
+	asker  netip.Addr
+	isHome bool // waits for a home test only
+}
+
+func newCore(cfg coreConfig) *core {
+	if cfg.rand == nil {
+		cfg.rand = rand.Reader
+	}
+	if cfg.inUse == nil {
+		cfg.inUse = func(pair) bool { return true }
+	}
+	return &core{
+		cfg:      cfg,
+		contacts: make(map[netip.Addr]*contact),
+		clients:  make(map[pair]*client),
+		ops:      make(map[opID]*waiter),
+		list:     bindings.NewUpdateList(2*cfg.maxClients + 64),
+		relay:    rr.NewRelay(rr.RelayConfig{Rand: cfg.rand, Tries: testTries}),
+		running:  make(map[pair]*client),
+	}
+}
+
+// take returns what is to be done, in order.
+func (c *core) take() []action {
+	out := c.out
+	c.out = nil
+	return out
+}
+
+func (c *core) do(a action) { c.out = append(c.out, a) }
+
+func (c *core) log(level slog.Level, msg string, args ...any) {
+	c.do(logAction{level, msg, args})
+}
+
+// finish ends operation id. The zero id is nobody's: errors are logged.
+func (c *core) finish(id opID, err error) { c.finishToken(id, rr.HomeToken{}, err) }
+
+func (c *core) finishToken(id opID, t rr.HomeToken, err error) {
+	w := c.ops[id]
+	if w == nil {
+		return
+	}
+	delete(c.ops, id)
+	c.do(doneAction{id: id, token: t, err: w.error(err)})
+}
+
+func (w *waiter) error(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &OpError{Op: w.name, Contact: w.pair.Home, Client: w.pair.Client, Err: err}
+}
+
+// begin notes that somebody waits for operation id.
+func (c *core) begin(id opID, name string, p pair) {
+	c.ops[id] = &waiter{name: name, pair: p}
+}
+
+// reply ends an operation that was over before it began.
+func (c *core) reply(id opID, name string, p pair, err error) {
+	c.begin(id, name, p)
+	c.finish(id, err)
+}
+
+// client finds or makes the entry of a pair, forgetting the least recently used
+// idle one if there are too many.
+func (c *core) client(now time.Time, p pair) (*client, error) {
+	if _, ok := c.contacts[p.Home]; !ok {
+		return nil, ErrClosed
+	}
+	cl := c.clients[p]
+	if cl == nil {
+		if len(c.clients) >= c.cfg.maxClients && !c.evict() {
+			return nil, ErrTableFull
+		}
+		cl = &client{pair: p}
+		c.clients[p] = cl
+	}
+	cl.used = now
+	return cl, nil
+}
+
+// evictSample bounds the work of finding an entry to forget.
+const evictSample = 64
+
+// evict forgets an idle client: the least recently used of a sample.
+func (c *core) evict() bool {
+	var oldest *client
+	seen := 0
+	for _, cl := range c.clients {
+		if !c.idle(cl) {
+			continue
+		}
+		if oldest == nil || cl.used.Before(oldest.used) {
+			oldest = cl
+		}
+		if seen++; seen >= evictSample {
+			break
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	c.list.Forget(target(oldest.pair))
+	delete(c.clients, oldest.pair)
+	return true
+}
+
+// idle: nothing is under way and nothing would be lost but memory.
+func (c *core) idle(cl *client) bool {
+	return cl.op == nil && len(cl.waiters) == 0 && !cl.held && !cl.early && !c.bound(cl)
+}
+
+func (c *core) bound(cl *client) bool {
+	u, ok := c.list.Get(target(cl.pair))
+	return ok && u.State == bindings.Bound
+}
+
+// sync makes the route of a client what its state says. If that fails, so does
+// the operation under way.
+func (c *core) sync(cl *client) {
+	var id opID
+	if cl.op != nil {
+		id = cl.op.id
+	}
+	c.syncFor(id, cl)
+}
+
+func (c *core) syncFor(id opID, cl *client) {
+	want := routeNone
+	switch {
+	case cl.held:
+		want = routeHeld
+	case cl.early || c.bound(cl):
+		want = routeOptimised
+	}
+	if want == cl.route {
+		return
+	}
+	cl.route = want
+	c.do(routeAction{pair: cl.pair, kind: want, op: id})
+}
+
+// routeFailed notes that the data plane did not do what sync wanted: the next
+// sync tries again.
+func (c *core) routeFailed(p pair) {
+	if cl := c.clients[p]; cl != nil {
+		cl.route = routeUnknown
+	}
+}
+
+// sortedClients are all clients of one contact address, or of all if home is
+// invalid, in order.
+func (c *core) sortedClients(home netip.Addr) []*client {
+	all := slices.SortedFunc(maps.Values(c.clients), func(a, b *client) int { return comparePairs(a.pair, b.pair) })
+	if !home.IsValid() {
+		return all
+	}
+	return slices.DeleteFunc(all, func(cl *client) bool { return cl.Home != home })
+}
+
+// firstSequence chooses a number for a client that nobody here has told yet.
+func (c *core) firstSequence() uint16 {
+	var b [2]byte
+	if _, err := io.ReadFull(c.cfg.rand, b[:]); err != nil {
+		return 1 // it needs no secrecy; a number already used is told by status 135
+	}
+	return binary.BigEndian.Uint16(b[:])
+}
+
+// covered is the address in the authenticator (RFC 6275 §6.2.7).
+func covered(careOf, home netip.Addr, lifetime time.Duration) netip.Addr {
+	if lifetime == 0 {
+		return home
+	}
+	return careOf
+}
+
+// homeWaiter waits for a home test of one client.
+type homeWaiter struct {
+	id      opID       // who asked, 0 for the client's own op
+	asker   netip.Addr // a replica, or ourselves
+	relayed bool       // counted in the relay's table: we were contact node
+}
+
+// message is a short form for the actions.
+type message = mipv6.Message
+
+func sortClients(all []*client) {
+	slices.SortFunc(all, func(a, b *client) int { return comparePairs(a.pair, b.pair) })
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/vanycast/vanycast/api"
+	"github.com/vanycast/vanycast/api/wire"
+	"github.com/vanycast/vanycast/framework"
+	"github.com/vanycast/vanycast/mipv6/bindings"
+)
+
+// host is the API's backend.
+var _ api.Backend = (*host)(nil)
+
+// Status implements api.Backend.
+func (d *host) Status() wire.Status {
+	s := wire.Status{
+		Version: version(), Name: d.cfg.Node.Name, CareOf: d.careOf(), Interface: d.cfg.Node.Interface,
+		Dataplane: "bpf", Started: d.started, Counters: d.counters(),
+	}
+	for _, r := range d.cfg.Node.Roles {
+		s.Roles = append(s.Roles, string(r))
+	}
+	if d.replica == nil {
+		return s
+	}
+	for _, cfg := range d.cfg.Services {
+		service, ok := d.replica.service(cfg.Name)
+		if !ok {
+			continue
+		}
+		shown := wire.Service{
+			Name: cfg.Name, Contact: cfg.Contact(), HomeAgent: cfg.HomeAgent, Policy: cfg.Policy,
+			ContactNode: d.replica.addresses[cfg.ContactAddress].IsContactNode(), Clients: len(service.Clients()),
+		}
+		shown.Waiting, shown.Backlog = service.Queue()
+		for _, r := range service.Replicas() {
+			shown.Listening = shown.Listening || r.Self && r.Listening
+		}
+		s.Services = append(s.Services, shown)
+	}
+	return s
+}
+
+// counters are those of all parts; their names differ.
+func (d *host) counters() map[string]uint64 {
+	all := d.plane.Counters()
+	if d.correspondent != nil {
+		maps.Copy(all, d.correspondent.Counters())
+	}
+	if d.homeAgent != nil {
+		maps.Copy(all, d.homeAgent.Counters())
+	}
+	if d.replica != nil {
+		maps.Copy(all, d.replica.agent.Counters())
+		maps.Copy(all, d.replica.peers.Counters())
+	}
+	return all
+}
+
+// Replicas implements api.Backend.
+func (d *host) Replicas() (out []wire.Replica) {
+	for _, s := range d.services() {
+		for _, r := range s.Replicas() {
+			out = append(out, api.Replica(r))
+		}
+	}
+	return out
+}
+
+// Clients implements api.Backend.
+func (d *host) Clients() (out []wire.Client) {
+	for _, s := range d.services() {
+		for _, c := range s.Clients() {
+			out = append(out, api.Client(c))
+		}
+	}
+	return out
+}
+
+// Bindings implements api.Backend.
+func (d *host) Bindings() (out []wire.Binding) {
+	if d.replica != nil {
+		for _, a := range d.replica.addresses {
+			for _, b := range a.Bindings() {
+				state := b.State
+				if !b.Home {
+					state += ", " + b.Route
+				}
+				out = append(out, wire.Binding{
+					Role: "replica", Home: b.Contact, CareOf: b.CareOf, Peer: b.Peer, Sequence: b.Sequence, Expires: b.Expires, State: state,
+				})
+			}
+		}
+	}
+	if d.homeAgent != nil {
+		out = append(out, cached("home-agent", d.homeAgent.Bindings())...)
+	}
+	if d.correspondent != nil {
+		out = append(out, cached("correspondent", d.correspondent.Bindings())...)
+	}
+	slices.SortStableFunc(out, func(a, b wire.Binding) int {
+		return cmp.Or(cmp.Compare(a.Role, b.Role), a.Home.Compare(b.Home), a.Peer.Compare(b.Peer))
+	})
+	return out
+}
+
+func cached(role string, list []bindings.Binding) (out []wire.Binding) {
+	for _, b := range list {
+		out = append(out, wire.Binding{
+			Role: role, Home: b.Home, CareOf: b.CareOf, Peer: b.Local, Sequence: b.Sequence, Expires: b.Expires, State: "bound",
+		})
+	}
+	return out
+}
+
+// Handoffs implements api.Backend.
+func (d *host) Handoffs() (out []wire.Handoff) {
+	if d.replica != nil {
+		for _, r := range d.replica.agent.Recent() {
+			out = append(out, api.Handoff(r))
+		}
+	}
+	return out
+}
+
+// Service implements api.Backend.
+func (d *host) Service(name string) (*framework.Service, bool) {
+	if d.replica == nil {
+		return nil, false
+	}
+	return d.replica.service(name)
+}
+
+func (d *host) services() []*framework.Service {
+	if d.replica == nil {
+		return nil
+	}
+	return d.replica.list()
+}

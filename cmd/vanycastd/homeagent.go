@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/vanycast/vanycast/conf"
+	"github.com/vanycast/vanycast/mipv6/homeagent"
+)
+
+// forwardingSysctl is the kernel's switch without which nothing leaves the
+// tunnel. It changes what the whole host is, so it is not ours to flip.
+const forwardingSysctl = "/proc/sys/net/ipv6/conf/all/forwarding"
+
+func (d *host) openHomeAgent() error {
+	cfg := d.cfg.HomeAgent
+	if err := checkForwarding(); err != nil {
+		return err
+	}
+	iface := cfg.Interface
+	if iface == "" {
+		iface = d.cfg.Node.Interface
+	}
+	address := cfg.Address
+	if !address.IsValid() {
+		var err error
+		if address, err = addressIn(iface, cfg); err != nil {
+			return err
+		}
+	}
+	role, err := homeagent.New(homeagent.Config{
+		Address:     address,
+		Prefix:      cfg.Prefix,
+		Interface:   iface,
+		MaxLifetime: cfg.MaxLifetime,
+		MaxBindings: cfg.MaxBindings,
+		Allow:       homeagent.Allow{Homes: cfg.HomeAddresses, CareOf: cfg.CareOf},
+	}, homeagent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	d.homeAgent = role
+	return nil
+}
+
+// addressIn is the interface's first address in the home prefix.
+func addressIn(iface string, cfg *conf.HomeAgent) (netip.Addr, error) {
+	addrs, err := globalAddresses(iface)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range addrs {
+		if cfg.Prefix.Contains(a) {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("interface %s has no address in home_agent.prefix %v (it has %v)", iface, cfg.Prefix, addrs)
+}
+
+func checkForwarding() error {
+	b, err := os.ReadFile(forwardingSysctl)
+	if err != nil {
+		return fmt.Errorf("home agent: %w", err)
+	}
+	if strings.TrimSpace(string(b)) == "0" {
+		return fmt.Errorf("home agent: this host does not forward IPv6 packets: sysctl -w net.ipv6.conf.all.forwarding=1")
+	}
+	return nil
+}

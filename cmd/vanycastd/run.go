@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vanycast/vanycast/api"
+	"github.com/vanycast/vanycast/conf"
+	"github.com/vanycast/vanycast/mipv6/correspondent"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/homeagent"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
+)
+
+// stopTimeout bounds each part of an orderly end: closing the clients, and
+// taking back what other hosts hold for us.
+const stopTimeout = 5 * time.Second
+
+// host is this host: its roles and what they share.
+type host struct {
+	cfg     *conf.Config
+	log     *slog.Logger
+	started time.Time
+
+	plane         dataplane.Plane
+	mh            *mhsock.Socket
+	correspondent *correspondent.Role // nil without the role
+	homeAgent     *homeagent.Role     // nil without the role
+	replica       *replica            // nil without the role
+	api           *api.Server
+}
+
+// run starts the roles of the configuration and serves until ctx ends; then it
+// takes away all that it put on the host.
+func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error) {
+	if err := resolveCareOf(cfg); err != nil {
+		return err
+	}
+	d := &host{cfg: cfg, log: logger, started: time.Now()}
+
+	// What was opened is closed in the reverse order, whatever happens.
+	var closers []func() error
+	defer func() {
+		notifyStopping(logger)
+		for i := len(closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, closers[i]())
+		}
+	}()
+	closing := func(f func() error) { closers = append(closers, f) }
+
+	// The parts' loops outlive ctx: each ends when its part is closed.
+	loops, stopLoops := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopLoops(nil)
+	var wg sync.WaitGroup
+	failed := make(chan error, 16)
+	start := func(name string, f func(context.Context) error) (stop func()) {
+		ctx, cancel := context.WithCancel(loops)
+		done := make(chan struct{})
+		wg.Go(func() {
+			defer close(done)
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+		return func() { cancel(); <-done }
+	}
+
+	if d.plane, err = openPlane(cfg, logger); err != nil {
+		return err
+	}
+	closing(d.plane.Close)
+	if d.mh, err = mhsock.Open(logger); err != nil {
+		return err
+	}
+	closing(d.mh.Close)
+
+	if cfg.Has(conf.RoleCorrespondent) {
+		if err := d.openCorrespondent(); err != nil {
+			return err
+		}
+		stop := start("correspondent", d.correspondent.Run)
+		closing(func() error { stop(); return nil })
+	}
+	if cfg.Has(conf.RoleHomeAgent) {
+		if err := d.openHomeAgent(); err != nil {
+			return err
+		}
+		stop := start("home agent", d.homeAgent.Run)
+		closing(func() error { stop(); return d.homeAgent.Close() })
+	}
+	if cfg.Has(conf.RoleReplica) {
+		if err := d.openReplica(closing, start); err != nil {
+			return err
+		}
+	}
+	stopReceiving := d.receive(start)
+	closing(func() error { stopReceiving(); return nil })
+
+	if d.api, err = api.New(api.Config{Socket: cfg.API.Socket, Group: cfg.API.Group, Logger: logger}, d); err != nil {
+		return err
+	}
+	start("api", func(context.Context) error { return d.api.Serve() })
+	closing(d.api.Close)
+	if d.replica != nil {
+		d.replica.publish(d.api)
+		stop := start("registration", func(ctx context.Context) error { d.replica.register(ctx); return nil })
+		closing(func() error { stop(); return nil })
+		// The clients first: the rest is still needed to end them in order.
+		closing(func() error { return d.replica.closeServices() })
+	}
+
+	notifyReady(logger)
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+func (d *host) openCorrespondent() (err error) {
+	cfg := correspondent.Config{}
+	if c := d.cfg.Correspondent; c != nil {
+		cfg.MaxBindings = c.MaxBindings
+	}
+	d.correspondent, err = correspondent.New(cfg, correspondent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
+	return err
+}
+
+// careOf is the address that stands for this host in the status.
+func (d *host) careOf() netip.Addr { return d.cfg.Node.CareOf }

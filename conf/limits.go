@@ -1,0 +1,36 @@
+package conf
+
+import "time"
+
+// Defaults and bounds; docs/operations.md repeats them.
+const (
+	DefaultSocket = "/run/vanycast/api.sock"
+
+	defaultBacklog        = 128
+	defaultPolicy         = "local" // the thesis, §4.2.3: without a policy clients are served where they arrive
+	defaultConnectTimeout = time.Second
+	defaultHandoffTimeout = 8 * time.Second
+	defaultAcceptTimeout  = 5 * time.Second
+	defaultExcludeTime    = 30 * time.Second
+	defaultHomeLifetime   = 600 * time.Second
+	defaultMaxLifetime    = time.Hour
+	defaultHomeBindings   = 1024
+	defaultMaxBindings    = 4096
+
+	maxTimeout  = 10 * time.Minute
+	maxFile     = 1 << 20 // bytes
+	maxList     = 4096    // elements of one list
+	maxServices = 256
+	maxEntries  = 1 << 20 // binding cache entries
+	maxName     = 63      // bytes, as a DNS label: names stand in URLs, file names and logs
+
+	// RFC 6275 §6.1.7: lifetimes travel in units of 4 seconds, in 16 bits.
+	lifetimeUnit = 4 * time.Second
+	maxLifetime  = 65535 * lifetimeUnit
+	// RFC 6275 §12: MAX_RR_BINDING_LIFETIME.
+	maxRRBindingLifetime = 420 * time.Second
+
+	// Linux: IFNAMSIZ less the final zero; UNIX_PATH_MAX less the final zero.
+	maxInterface  = 15
+	maxSocketPath = 107
+)

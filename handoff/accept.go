@@ -1,0 +1,253 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// askWait is how long a donor that asks waits for a handoff that is not decided.
+const askWait = time.Second
+
+// serveOffer answers whether a client would be taken.
+func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]byte, error) {
+	o, err := parseOffer(b, from)
+	if err != nil {
+		return g.reply(g.malformed(from, err)), nil
+	}
+	if err := g.admit(ctx, o); err != nil {
+		r := refusal(err, ReasonUnspecified)
+		return g.reply(Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}), nil
+	}
+	return g.reply(Outcome{Verdict: VerdictAccepted}), nil
+}
+
+// admit says why a client cannot be taken, nil if it can.
+func (g *Agent) admit(ctx context.Context, o Offer) error {
+	if g.ctx.Err() != nil {
+		return &RefusedError{Reason: ReasonDraining}
+	}
+	if _, ok := g.d.Anycast(o.Contact.Addr()); !ok {
+		return &RefusedError{Reason: ReasonNoService, Text: fmt.Sprintf("contact address %s is not served here", o.Contact.Addr())}
+	}
+	return g.d.Admit(ctx, o)
+}
+
+func (g *Agent) malformed(from netip.Addr, err error) Outcome {
+	g.count.malformed.Add(1)
+	g.d.Logger.Warn("handoff: message refused", "from", from, "err", err)
+	reason := ReasonMalformed
+	if errors.Is(err, errVersion) {
+		reason = ReasonVersion
+	}
+	r := refusal(err, reason)
+	return Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}
+}
+
+// reply completes and encodes an outcome.
+func (g *Agent) reply(o Outcome) []byte {
+	o.Instance = g.instance
+	return o.marshal()
+}
+
+// serveHandoff takes a client. It goes on when the donor's connection is lost:
+// the donor asks again.
+func (g *Agent) serveHandoff(ctx context.Context, from netip.Addr, b []byte) ([]byte, error) {
+	received := time.Now()
+	r, err := parseRequest(b)
+	if err != nil {
+		return g.reply(g.malformed(from, err)), nil
+	}
+	if !g.begin() {
+		return g.reply(Outcome{Verdict: VerdictRefused, Reason: ReasonDraining}), nil
+	}
+	defer g.wg.Done()
+	at, fresh := g.outcomes.begin(attemptKey{from, r.attempt}, received)
+	switch {
+	case at == nil:
+		return g.reply(Outcome{Verdict: VerdictRefused, Reason: ReasonBusy, Text: "too many handoffs to remember"}), nil
+	case fresh && r.instance != g.instance:
+		// A donor that asks the process that it means gets an answer that must
+		// stay true: so a request that is late must not be taken by another.
+		g.outcomes.decide(at, Outcome{Verdict: VerdictUnknown}, received)
+	case fresh:
+		g.outcomes.decide(at, g.take(from, r, at, len(b), received), time.Now())
+	}
+	return g.reply(g.await(ctx, at)), nil
+}
+
+// serveOutcome answers what became of a handoff.
+func (g *Agent) serveOutcome(ctx context.Context, from netip.Addr, b []byte) ([]byte, error) {
+	id, abort, err := parseQuestion(b)
+	if err != nil {
+		return g.reply(g.malformed(from, err)), nil
+	}
+	at, fresh := g.outcomes.begin(attemptKey{from, id}, time.Now())
+	switch {
+	case at == nil: // not known, but if it comes late it would be taken
+		return g.reply(Outcome{Verdict: VerdictPending}), nil
+	case fresh:
+		g.outcomes.decide(at, Outcome{Verdict: VerdictUnknown}, time.Now())
+	case abort:
+		g.outcomes.stop(at)
+	}
+	return g.reply(g.await(ctx, at)), nil
+}
+
+// await returns the outcome of an attempt, VerdictPending if it takes too long.
+func (g *Agent) await(ctx context.Context, at *attempt) Outcome {
+	timer := time.NewTimer(askWait)
+	defer timer.Stop()
+	select {
+	case <-at.decided:
+		return at.outcome
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return Outcome{Verdict: VerdictPending}
+}
+
+// take does the acceptor's half.
+func (g *Agent) take(from netip.Addr, r *request, at *attempt, size int, received time.Time) Outcome {
+	g.mu.Lock()
+	busy := g.accepting >= g.d.MaxHandoffs
+	if !busy {
+		g.accepting++
+	}
+	g.mu.Unlock()
+	if busy {
+		return Outcome{Verdict: VerdictRefused, Reason: ReasonBusy, Text: "too many handoffs at once"}
+	}
+	a := &acceptance{
+		g: g, from: from, req: r, size: size, received: received, attempt: at,
+		machine: NewAcceptor(min(r.budget, g.d.Timing.budget())),
+		flow:    flow{r.contact.Addr(), r.client.Addr()}, fd: -1,
+	}
+	out := a.run()
+	g.mu.Lock()
+	g.accepting--
+	g.mu.Unlock()
+	return out
+}
+
+// acceptance carries out what an Acceptor wants.
+type acceptance struct {
+	work
+	g        *Agent
+	from     netip.Addr
+	req      *request
+	size     int
+	received time.Time
+	attempt  *attempt
+	machine  *Acceptor
+	flow     flow
+	binder   Binder
+	inserted Inserted
+	fd       int
+	gap      time.Duration
+}
+
+func (a *acceptance) run() Outcome {
+	aborted := &signal{a.attempt.abort, func() Event { return Event{Kind: EventAbort} }}
+	closing := &signal{a.g.ctx.Done(), func() Event { return Event{Kind: EventGiveUp} }}
+	e := Event{Kind: EventStart}
+	for {
+		next := Event{}
+		for _, act := range a.machine.Step(time.Now(), e) {
+			if act.Kind == ActionEnd {
+				a.stop()
+				return a.end(act.Outcome)
+			}
+			next = a.perform(act)
+		}
+		if e = next; e.Kind == 0 {
+			e = a.wait(a.machine.Deadline(), aborted, closing)
+		}
+	}
+}
+
+// perform does an action or begins it; the event is that of one that is done.
+func (a *acceptance) perform(act Action) Event {
+	g, r, client := a.g, a.req, a.flow.client
+	switch act.Kind {
+	case ActionAdmit:
+		budget := g.d.Timing.budget()
+		a.start(g, act.Kind, func(ctx context.Context) Event {
+			ctx, cancel := context.WithTimeout(ctx, budget)
+			defer cancel()
+			return result(g.admit(ctx, r.offer(a.from)))
+		})
+	case ActionInsert:
+		return a.do(act.Kind, a.insert)
+	case ActionStart:
+		a.start(g, act.Kind, func(ctx context.Context) Event {
+			return result(a.binder.Start(ctx, client, a.from, r.mark))
+		})
+	case ActionStop:
+		a.cancel() // it reports all the same
+	case ActionActivate:
+		return a.do(act.Kind, func() (err error) {
+			a.fd, err = a.inserted.Activate()
+			a.gap = time.Since(a.received)
+			return err
+		})
+	case ActionDeliver:
+		return a.do(act.Kind, func() error {
+			g.d.Deliver(&Client{
+				ID: r.id, Service: r.service, Local: r.contact, Remote: r.client, FD: a.fd,
+				State:     slices.Clone(r.state), // the message's other parts may go
+				HandedOff: true, From: a.from, Since: time.Now(),
+			})
+			return nil
+		})
+	case ActionAbandon:
+		return a.do(act.Kind, func() error {
+			// In this order there is no moment when a segment of the client
+			// meets nothing but a listener.
+			a.binder.Finish(client)
+			if act.Touched {
+				g.hold(a.flow, a.binder)
+			}
+			return a.inserted.Abort()
+		})
+	}
+	return Event{}
+}
+
+// insert makes the connection on this host. If it was here before, its old
+// socket is in the way; while there is neither, what comes for it is dropped.
+func (a *acceptance) insert() error {
+	var ok bool
+	if a.binder, ok = a.g.d.Anycast(a.flow.contact); !ok {
+		return &RefusedError{Reason: ReasonNoService}
+	}
+	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
+	if buried {
+		a.g.hold(a.flow, a.binder)
+		if err := old.Forget(); err != nil {
+			a.g.d.Logger.Warn("handoff: closing a buried connection", "client", a.req.client, "err", err)
+		}
+	}
+	var err error
+	if a.inserted, err = a.g.d.TCP.Insert(a.req.endpoint); err != nil {
+		return err
+	}
+	a.g.unhold(a.flow)
+	return nil
+}
+
+// end keeps the record.
+func (a *acceptance) end(o Outcome) Outcome {
+	r := Record{
+		ID: a.req.id, Service: a.req.service, Client: a.req.client, Contact: a.req.contact, From: a.from, To: a.g.d.Self,
+		Role: RoleAcceptor, Mode: ModeBasic, Started: a.received, Gap: a.gap, Bytes: a.size, Phases: a.phases,
+	}
+	if o.Verdict != VerdictAccepted {
+		r.Err = o.refusal().Error()
+	}
+	a.g.note(r)
+	return o
+}

@@ -1,0 +1,126 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/peer"
+)
+
+// Caller is the replicas' secure channel; *peer.Node is one.
+type Caller interface {
+	Handle(peer.Kind, peer.Handler)
+	Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error)
+}
+
+// Binder is versatile anycast for one contact address; anycast.Address is one
+// through an adapter. Its methods are safe for concurrent use.
+type Binder interface {
+	// Mark is what the acceptor needs to bind the client in our place, encoded:
+	// the last sequence number, the home keygen token if fresh.
+	Mark(client netip.Addr) ([]byte, error)
+	// Start tells the client that its peer is here now: return routability and
+	// a Binding Update with the number after the mark's. On nil the client
+	// sends to this replica, and what we send takes the optimised route. An
+	// error wraps ErrNoMobileIPv6 or ErrUntouched where no update was sent; after
+	// any other the client may be bound here. Start ends soon after ctx does.
+	Start(ctx context.Context, client, donor netip.Addr, mark []byte) error
+	// Finish forgets the binding here: the client is elsewhere.
+	Finish(client netip.Addr)
+	// Reclaim tells the client the same as the acceptor would have, with the
+	// same number: nil if the client accepted it. An error wraps ErrTaken if
+	// the client refused because the number was used.
+	Reclaim(ctx context.Context, client netip.Addr, mark []byte) error
+	// Bind binds a client that is served here, whatever number it takes.
+	Bind(ctx context.Context, client netip.Addr) error
+	// Hold drops all that comes from or goes to the client, in silence, until
+	// Unhold or Start.
+	Hold(client netip.Addr) error
+	Unhold(client netip.Addr) error
+}
+
+// ErrTaken: a Binder's Reclaim was refused by the client for its sequence number.
+var ErrTaken = errors.New("handoff: the client is bound to the other side")
+
+// TCP moves endpoints out of and into this host's kernel; NewKernel makes the
+// real one. Its methods are safe for concurrent use.
+type TCP interface {
+	// Freeze stops the connection; fd stays the caller's until Thaw.
+	Freeze(fd int) (Frozen, error)
+	// Insert makes a frozen connection out of an encoded endpoint.
+	Insert(endpoint []byte) (Inserted, error)
+	// Bury keeps a frozen connection until the given time, so that it swallows
+	// late segments, and closes it then.
+	Bury(f Frozen, until time.Time) error
+	// Exhume gives a buried connection back, for its like comes to this host
+	// again.
+	Exhume(local, remote netip.AddrPort) (Frozen, bool)
+	// Expire closes what is due and says when to call again, zero for never.
+	Expire(now time.Time) (time.Time, error)
+}
+
+// Frozen is a connection at the donor.
+type Frozen interface {
+	Extract() ([]byte, error)
+	Thaw() error
+	Forget() error // closes the descriptor given to Freeze, in silence
+}
+
+// Inserted is a connection at the acceptor.
+type Inserted interface {
+	Activate() (fd int, err error)
+	Abort() error // in silence
+}
+
+// Deps is what an Agent works with. Logger, Observe and the numbers may be zero.
+type Deps struct {
+	// Self is this replica's care-of address.
+	Self  netip.Addr
+	Peers Caller
+	// Anycast gives the Binder of a contact address, false if it is not served
+	// here.
+	Anycast func(contact netip.Addr) (Binder, bool)
+	TCP     TCP
+	// Admit says whether a client can be taken: nil, or why not, best as a
+	// *RefusedError. It is asked for the offer and again when the client comes.
+	Admit func(ctx context.Context, o Offer) error
+	// Deliver gets a client that is served here from now on. It must not wait
+	// for the application.
+	Deliver func(*Client)
+	// Observe is told of each handoff when it is over. It must not block.
+	Observe func(Record)
+	Logger  *slog.Logger
+
+	Timing Timing
+	// MaxHandoffs bounds how many handoffs may be under way at once, in each
+	// role; default 1024.
+	MaxHandoffs int
+	// MaxOutcomes bounds how many handoffs an acceptor remembers, each for ten
+	// minutes; when it cannot remember more it takes none. Default 262144.
+	MaxOutcomes int
+	// Records is how many handoffs Recent tells of; default 256.
+	Records int
+}
+
+func (d Deps) withDefaults() Deps {
+	d.Timing = d.Timing.withDefaults()
+	if d.MaxHandoffs <= 0 {
+		d.MaxHandoffs = 1024
+	}
+	if d.MaxOutcomes <= 0 {
+		d.MaxOutcomes = 1 << 18
+	}
+	if d.Records <= 0 {
+		d.Records = 256
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Observe == nil {
+		d.Observe = func(Record) {}
+	}
+	return d
+}

@@ -1,0 +1,224 @@
+package handoff
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/peer"
+)
+
+// Handoff gives a client to the target. The application's reader and writer are
+// stopped. On nil the client is not here any more, and c.FD is -1. After an error
+// it is alive here as before, unless the error is ErrGone. *RefusedError and
+// ErrUnreachable mean that another target may be tried.
+//
+// When ctx ends the handoff is given up, if it can be: once the client is on its
+// way, Handoff returns only when it is known who has it, at most Timing.Recover
+// and a few seconds later.
+func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error {
+	if c.FD < 0 {
+		return fmt.Errorf("%w: client %d has no descriptor", ErrGone, c.ID)
+	}
+	if !g.begin() {
+		return ErrClosed
+	}
+	defer g.wg.Done()
+	binder, ok := g.d.Anycast(c.Local.Addr())
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
+	}
+	d := &donation{
+		g: g, c: c, target: target, binder: binder, machine: NewDonor(g.d.Timing),
+		req: request{budget: g.d.Timing.budget(), id: c.ID, service: c.Service, contact: c.Local, client: c.Remote, state: c.State},
+	}
+	rand.Read(d.req.attempt[:])
+	if err := d.req.check(); err != nil {
+		return err
+	}
+	f := flow{c.Local.Addr(), c.Remote.Addr()}
+	if !g.lock(f) {
+		return fmt.Errorf("%w: client %s", ErrBusy, c.Remote.Addr())
+	}
+	defer g.unlock(f)
+	return d.run(ctx)
+}
+
+// lock begins a donation of a client's traffic; false if one is under way or
+// there are too many.
+func (g *Agent) lock(f flow) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, busy := g.donating[f]; busy || len(g.donating) >= g.d.MaxHandoffs {
+		return false
+	}
+	g.donating[f] = struct{}{}
+	return true
+}
+
+func (g *Agent) unlock(f flow) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.donating, f)
+}
+
+// donation carries out what a Donor wants.
+type donation struct {
+	work
+	g       *Agent
+	c       *Client
+	target  netip.Addr
+	binder  Binder
+	machine *Donor
+	req     request
+	bytes   []byte // req, encoded
+	frozen  Frozen
+
+	started, frozenAt time.Time
+	gap               time.Duration
+	lost              bool // an acknowledgement was missed
+}
+
+func (d *donation) run(ctx context.Context) error {
+	d.started = time.Now()
+	cancelled := &signal{ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: context.Cause(ctx)} }}
+	closing := &signal{d.g.ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: ErrClosed} }}
+	giveUp := &signal{d.g.giveUp, func() Event { return Event{Kind: EventGiveUp} }}
+	e := Event{Kind: EventStart}
+	for {
+		next := Event{}
+		for _, a := range d.machine.Step(time.Now(), e) {
+			if a.Kind == ActionEnd {
+				d.stop()
+				return d.end(a.Err)
+			}
+			next = d.perform(a)
+		}
+		if e = next; e.Kind == 0 {
+			e = d.wait(d.machine.Deadline(), cancelled, closing, giveUp)
+		}
+	}
+}
+
+// perform does an action or begins it; the event is that of one that is done.
+func (d *donation) perform(a Action) Event {
+	client := d.c.Remote.Addr()
+	switch a.Kind {
+	case ActionOffer:
+		msg := marshalOffer(d.req.offer(d.g.d.Self))
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindOffer, msg) })
+	case ActionFreeze:
+		d.frozenAt = time.Now()
+		return d.do(a.Kind, func() (err error) {
+			d.frozen, err = d.g.d.TCP.Freeze(d.c.FD)
+			return err
+		})
+	case ActionExtract:
+		return d.do(a.Kind, d.extract)
+	case ActionSend:
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindHandoff, d.bytes) })
+	case ActionAsk:
+		d.lost = true
+		msg := marshalQuestion(d.req.attempt, a.Abort)
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindOutcome, msg) })
+	case ActionReclaim:
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return reclaimed(d.binder.Reclaim(ctx, client, d.req.mark)) })
+	case ActionWait:
+		d.stop()
+	case ActionBind:
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
+	case ActionThaw:
+		defer d.thawedNow()
+		return d.do(a.Kind, d.frozen.Thaw)
+	case ActionRelease:
+		d.thawedNow()
+		return d.do(a.Kind, func() error {
+			d.c.FD = -1
+			d.binder.Finish(client)
+			d.g.bury(d.frozen)
+			return nil
+		})
+	}
+	return Event{}
+}
+
+func (d *donation) thawedNow() { d.gap = time.Since(d.frozenAt) }
+
+// extract makes the request whole.
+func (d *donation) extract() error {
+	endpoint, err := d.frozen.Extract()
+	if err != nil {
+		return err
+	}
+	mark, err := d.binder.Mark(d.c.Remote.Addr())
+	if err != nil {
+		return fmt.Errorf("handoff: mark of client %s: %w", d.c.Remote.Addr(), err)
+	}
+	d.req.endpoint, d.req.mark, d.req.instance = endpoint, mark, d.machine.Instance()
+	if err := d.req.check(); err != nil {
+		return err
+	}
+	d.bytes = d.req.marshal()
+	return nil
+}
+
+// call asks the target and makes an event of how that ended.
+func (d *donation) call(ctx context.Context, kind peer.Kind, msg []byte) Event {
+	b, err := d.g.d.Peers.Call(ctx, d.target, kind, msg)
+	if err == nil {
+		var o Outcome
+		if o, err = parseOutcome(b); err == nil {
+			return Event{Kind: EventAnswer, Outcome: o}
+		}
+		d.g.count.malformed.Add(1)
+	}
+	var remote *peer.RemoteError
+	switch {
+	case errors.As(err, &remote) && remote.Code != peer.CodeInternal:
+		// The channel's own refusals: nobody saw the request.
+		return Event{Kind: EventUnsent, Err: &RefusedError{Reason: ReasonBusy, Text: remote.Text}}
+	case errors.Is(err, peer.ErrUnreachable), errors.Is(err, peer.ErrTooLarge):
+		return Event{Kind: EventUnsent, Err: err}
+	}
+	return Event{Kind: EventFailed, Err: err}
+}
+
+func result(err error) Event {
+	if err != nil {
+		return Event{Kind: EventFailed, Err: err}
+	}
+	return Event{Kind: EventDone}
+}
+
+func reclaimed(err error) Event {
+	if errors.Is(err, ErrTaken) {
+		return Event{Kind: EventTaken, Err: err}
+	}
+	return result(err)
+}
+
+// end keeps the record and completes the error.
+func (d *donation) end(err error) error {
+	var refused *RefusedError
+	if errors.As(err, &refused) && !refused.Target.IsValid() {
+		refused.Target = d.target
+	}
+	if errors.Is(err, ErrGone) {
+		d.g.count.gone.Add(1)
+	} else if d.lost {
+		d.g.count.recovered.Add(1)
+	}
+	r := Record{
+		ID: d.c.ID, Service: d.c.Service, Client: d.c.Remote, Contact: d.c.Local, From: d.g.d.Self, To: d.target,
+		Role: RoleDonor, Mode: ModeBasic, Started: d.started, Gap: d.gap, Bytes: len(d.bytes), Phases: d.phases,
+	}
+	if err != nil {
+		d.c.Failed = d.target
+		r.Err = err.Error()
+	}
+	d.g.note(r)
+	return err
+}

@@ -1,0 +1,284 @@
+package handoff
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Donor is the donor's half of one handoff, without I/O: Step takes what
+// happened and the time and returns what to do next. One action at a time is
+// under way; when Step returns another, or the machine has ended, what is left
+// of the former is cancelled and its result not reported any more.
+//
+//	offering ─ freezing ─ extracting ─ sending ─────────────── released
+//	    │          │           │           │ no answer            │
+//	    │          │           │         asking ⇄ reclaiming      │
+//	    │          │           │           │ ours                 │
+//	    └──────────┴──────── thawing ──────┴─ (binding)           │
+//	                           └──────────── ended ───────────────┘
+//
+// The client is frozen from freezing on, and it is let go (released) only when
+// the acceptor said that it has it, or when the client's binding cache says so and
+// the acceptor cannot be asked until Timing.Recover is over, or when neither can
+// be asked for as long. It is thawed only if the request never left, or the
+// acceptor said that it does not have the client and will not, or the client
+// accepted our Binding Update with the number that the acceptor's would have had
+// (RFC 6275 §9.5.1): then the acceptor's is refused.
+type Donor struct {
+	timing Timing
+	state  donorState
+	// deadline is when Step wants EventTick, zero for never.
+	deadline  time.Time
+	recoverBy time.Time
+	retry     time.Duration
+	instance  uint64 // the acceptor's, at the offer
+	abort     bool   // ask the acceptor to stop as well
+	theirs    bool   // the client is bound to the acceptor
+	unbound   bool   // after thawing, the client's binding needs repair
+	err       error  // how it will end
+}
+
+type donorState uint8
+
+const (
+	donorNew donorState = iota
+	donorOffering
+	donorFreezing
+	donorExtracting
+	donorSending
+	donorAsking
+	donorReclaiming
+	donorPausing
+	donorThawing
+	donorBinding
+	donorReleasing
+	donorEnded
+)
+
+var donorStates = [...]string{"new", "offering", "freezing", "extracting", "sending", "asking", "reclaiming", "pausing", "thawing", "binding", "releasing", "ended"}
+
+// String names the state.
+func (s donorState) String() string { return donorStates[s] }
+
+// NewDonor makes the donor's half of a handoff; EventStart sets it going.
+func NewDonor(t Timing) *Donor {
+	t = t.withDefaults()
+	return &Donor{timing: t, retry: t.Retry}
+}
+
+// Deadline is when the machine wants EventTick; zero: never.
+func (d *Donor) Deadline() time.Time { return d.deadline }
+
+// Instance is the acceptor's process that answered the offer.
+func (d *Donor) Instance() uint64 { return d.instance }
+
+// Frozen tells whether the client is frozen, or being frozen or thawed.
+func (d *Donor) Frozen() bool { return d.state >= donorFreezing && d.state <= donorThawing }
+
+// enter changes the state; its deadline is after from now, 0 for none.
+func (d *Donor) enter(s donorState, now time.Time, after time.Duration) {
+	d.state, d.deadline = s, time.Time{}
+	if after > 0 {
+		d.deadline = now.Add(after)
+	}
+}
+
+// Step takes an event. An event that does not fit the state changes nothing.
+func (d *Donor) Step(now time.Time, e Event) []Action {
+	switch d.state {
+	case donorNew:
+		if e.Kind == EventStart {
+			d.enter(donorOffering, now, d.timing.Offer)
+			return do(ActionOffer)
+		}
+	case donorOffering:
+		return d.offering(now, e)
+	case donorFreezing:
+		switch e.Kind {
+		case EventDone:
+			d.enter(donorExtracting, now, 0)
+			return do(ActionExtract)
+		case EventFailed: // the socket is as it was
+			return d.end(e.Err)
+		}
+	case donorExtracting:
+		switch e.Kind {
+		case EventDone:
+			d.enter(donorSending, now, d.timing.Handoff)
+			return do(ActionSend)
+		case EventFailed:
+			return d.thaw(now, e.Err)
+		}
+	case donorSending:
+		return d.sending(now, e)
+	case donorAsking, donorReclaiming, donorPausing:
+		return d.recover(now, e)
+	case donorThawing:
+		return d.thawed(now, e)
+	case donorBinding:
+		switch e.Kind {
+		case EventDone, EventFailed, EventTick, EventGiveUp: // nobody else serves the client, bound or not
+			return d.end(d.err)
+		}
+	case donorReleasing:
+		if e.Kind == EventDone || e.Kind == EventFailed {
+			return d.end(d.err)
+		}
+	}
+	return nil
+}
+
+// offering: is the acceptor there, and willing?
+func (d *Donor) offering(now time.Time, e Event) []Action {
+	switch e.Kind {
+	case EventAnswer:
+		if e.Outcome.Verdict != VerdictAccepted {
+			return d.end(e.Outcome.refusal())
+		}
+		d.instance = e.Outcome.Instance
+		d.enter(donorFreezing, now, 0)
+		return do(ActionFreeze)
+	case EventFailed, EventCancel:
+		return d.end(e.Err)
+	case EventUnsent:
+		return d.end(e.Err)
+	case EventTick:
+		return d.end(fmt.Errorf("%w: no answer to the offer within %v", ErrUnreachable, d.timing.Offer))
+	case EventGiveUp:
+		return d.end(ErrClosed)
+	}
+	return nil
+}
+
+// sending: the acceptor has the client, or will, or not.
+func (d *Donor) sending(now time.Time, e Event) []Action {
+	switch e.Kind {
+	case EventAnswer:
+		return d.answered(now, e.Outcome)
+	case EventUnsent:
+		return d.thaw(now, e.Err)
+	case EventFailed:
+		d.err = e.Err
+	case EventTick:
+		d.err = fmt.Errorf("handoff: not acknowledged within %v", d.timing.Handoff)
+		d.abort = true
+	case EventCancel:
+		d.err = e.Err
+		d.abort = true
+	case EventGiveUp:
+		return d.release(now, fmt.Errorf("%w: %w", ErrGone, ErrClosed))
+	default:
+		return nil
+	}
+	d.recoverBy = now.Add(d.timing.Recover)
+	return d.ask(now)
+}
+
+// answered: the acceptor said what became of the client.
+func (d *Donor) answered(now time.Time, o Outcome) []Action {
+	switch o.Verdict {
+	case VerdictAccepted:
+		return d.release(now, nil)
+	case VerdictRefused:
+		d.unbound = o.Touched
+		return d.thaw(now, o.refusal())
+	case VerdictUnknown:
+		// From now on it will not take that request either. If it is another
+		// process than the one that was offered the client, that one may have
+		// bound it before it died.
+		d.unbound = o.Instance != d.instance
+		return d.thaw(now, o.refusal())
+	}
+	return d.pause(now)
+}
+
+func (d *Donor) ask(now time.Time) []Action {
+	d.enter(donorAsking, now, d.timing.Ask)
+	return []Action{{Kind: ActionAsk, Abort: d.abort}}
+}
+
+// recover: the acknowledgement is missing. The acceptor knows best; the client's
+// binding cache is asked when the acceptor cannot be.
+func (d *Donor) recover(now time.Time, e Event) []Action {
+	if e.Kind == EventGiveUp {
+		return d.release(now, fmt.Errorf("%w: %w: %w", ErrGone, ErrClosed, d.err))
+	}
+	switch d.state {
+	case donorAsking:
+		switch e.Kind {
+		case EventAnswer:
+			return d.answered(now, e.Outcome)
+		case EventFailed, EventUnsent, EventTick:
+			if d.theirs {
+				return d.pause(now)
+			}
+			d.enter(donorReclaiming, now, d.timing.Reclaim)
+			return do(ActionReclaim)
+		}
+	case donorReclaiming:
+		switch e.Kind {
+		case EventDone:
+			return d.thaw(now, fmt.Errorf("handoff: client taken back: %w", d.err))
+		case EventTaken:
+			// The acceptor has it, if it lives: only it can tell more.
+			d.theirs = true
+			return d.pause(now)
+		case EventFailed, EventTick:
+			return d.pause(now)
+		}
+	case donorPausing:
+		if e.Kind == EventTick {
+			return d.ask(now)
+		}
+	}
+	return nil
+}
+
+// pause waits before the next round, or ends the recovery.
+func (d *Donor) pause(now time.Time) []Action {
+	if !now.Before(d.recoverBy) {
+		where := "neither the target nor the client can be asked"
+		if d.theirs {
+			where = "the client is bound to the target, which cannot be asked"
+		}
+		return d.release(now, fmt.Errorf("%w: %s: %w", ErrGone, where, d.err))
+	}
+	d.enter(donorPausing, now, d.retry)
+	d.retry = min(2*d.retry, maxRetry)
+	return do(ActionWait)
+}
+
+func (d *Donor) thaw(now time.Time, err error) []Action {
+	d.err = err
+	d.enter(donorThawing, now, 0)
+	return do(ActionThaw)
+}
+
+// thawed: the client is served here again. If that failed the descriptor is the
+// application's all the same: it will see what the kernel makes of it.
+func (d *Donor) thawed(now time.Time, e Event) []Action {
+	switch e.Kind {
+	case EventFailed:
+		d.err = errors.Join(d.err, e.Err)
+	case EventDone:
+	default:
+		return nil
+	}
+	if d.unbound {
+		d.enter(donorBinding, now, d.timing.Bind)
+		return do(ActionBind)
+	}
+	return d.end(d.err)
+}
+
+func (d *Donor) release(now time.Time, err error) []Action {
+	d.err = err
+	d.enter(donorReleasing, now, 0)
+	return do(ActionRelease)
+}
+
+func (d *Donor) end(err error) []Action {
+	d.state, d.deadline, d.err = donorEnded, time.Time{}, err
+	return []Action{{Kind: ActionEnd, Err: err}}
+}

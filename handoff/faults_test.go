@@ -1,0 +1,321 @@
+package handoff
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// simulation is both machines, the replicas' channel between them and the client,
+// with everything that can go wrong at any moment: messages and packets lost or
+// late, the channel cut, the acceptor killed and restarted, operations failing,
+// deadlines passing, the application losing patience.
+type simulation struct {
+	t   *rapid.T
+	now time.Time
+
+	donor    *Donor
+	donating ActionKind // under way at the donor
+	live     bool       // the donor's socket is not frozen
+	gone     bool       // the donor let it go
+	ended    bool
+	err      error
+
+	instance  uint64
+	acceptor  *Acceptor
+	accepting ActionKind
+	active    bool                  // the acceptor's socket is live
+	known     map[uint64]*Outcome   // what each instance remembers; nil: undecided
+	request   bool                  // the request is on its way
+	pending   bool                  // the donor's call waits for the acceptor
+	cut       bool                  // the channel is cut
+	client    string                // whom the client is bound to
+	sequence  int                   // the client's last number
+	late      []func(s *simulation) // Binding Updates that may arrive at any time
+	crashed   bool
+}
+
+const markSequence = 10
+
+func newSimulation(t *rapid.T) *simulation {
+	return &simulation{
+		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}), live: true, instance: 1,
+		known: make(map[uint64]*Outcome), client: "donor", sequence: markSequence,
+	}
+}
+
+// update is a Binding Update that reaches the client.
+func (s *simulation) update(from string, sequence int) {
+	if sequence > s.sequence {
+		s.client, s.sequence = from, sequence
+	}
+}
+
+func (s *simulation) toDonor(e Event) {
+	for _, a := range s.donor.Step(s.now, e) {
+		s.donating, s.pending = a.Kind, false
+		switch a.Kind {
+		case ActionFreeze:
+			s.live = false
+		case ActionSend:
+			s.request, s.pending = true, true
+		case ActionRelease:
+			s.gone = true
+		case ActionEnd:
+			s.ended, s.err, s.donating = true, a.Err, 0
+		}
+	}
+}
+
+func (s *simulation) toAcceptor(e Event) {
+	for _, a := range s.acceptor.Step(s.now, e) {
+		if a.Kind != ActionStop {
+			s.accepting = a.Kind
+		}
+		switch a.Kind {
+		case ActionDeliver:
+			s.active = true
+		case ActionEnd:
+			o := a.Outcome
+			o.Instance = s.instance
+			s.known[s.instance], s.acceptor, s.accepting = &o, nil, 0
+		}
+	}
+}
+
+// unanswerable: the donor waits for an acknowledgement that cannot come.
+func (s *simulation) unanswerable() bool {
+	return s.donating == ActionSend && !s.request && s.acceptor == nil && s.known[s.instance] == nil
+}
+
+// choice is something that can happen now.
+type choice struct {
+	name string
+	do   func()
+}
+
+func (s *simulation) choices(faults bool) (all []choice) {
+	add := func(name string, f func()) { all = append(all, choice{name, f}) }
+	donor := func(name string, e Event) { add("donor "+name, func() { s.toDonor(e) }) }
+	broken := errors.New("broken")
+	if d := s.donor.Deadline(); !d.IsZero() && (faults || s.donating == ActionWait || s.unanswerable()) {
+		add("donor tick", func() {
+			if d.After(s.now) {
+				s.now = d
+			}
+			s.toDonor(Event{Kind: EventTick})
+		})
+	}
+	switch s.donating {
+	case ActionOffer:
+		if !s.cut {
+			donor("offered", Event{Kind: EventAnswer, Outcome: Outcome{Verdict: VerdictAccepted, Instance: s.instance}})
+		}
+		if faults || s.cut {
+			donor("offer unsent", Event{Kind: EventUnsent, Err: ErrUnreachable})
+		}
+	case ActionFreeze, ActionExtract, ActionRelease:
+		donor("done", Event{Kind: EventDone})
+		if faults && s.donating == ActionFreeze {
+			add("freeze failed", func() { s.live = true; s.toDonor(Event{Kind: EventFailed, Err: broken}) })
+		} else if faults && s.donating == ActionExtract {
+			donor("extract failed", Event{Kind: EventFailed, Err: broken})
+		}
+	case ActionThaw:
+		add("thawed", func() { s.live = true; s.toDonor(Event{Kind: EventDone}) })
+	case ActionSend:
+		if faults || s.cut {
+			add("answer lost", func() { s.toDonor(Event{Kind: EventFailed, Err: broken}) })
+		}
+		if o := s.known[s.instance]; s.pending && !s.cut && o != nil {
+			donor("answered", Event{Kind: EventAnswer, Outcome: *o})
+		}
+		if faults && s.request { // it never left
+			add("unsent", func() { s.request = false; s.toDonor(Event{Kind: EventUnsent, Err: ErrUnreachable}) })
+		}
+	case ActionAsk:
+		s.ask(add, donor, faults)
+	case ActionReclaim:
+		add("reclaimed", func() {
+			s.update("donor", markSequence+1)
+			if s.client == "donor" {
+				s.toDonor(Event{Kind: EventDone})
+			} else {
+				s.toDonor(Event{Kind: EventTaken})
+			}
+		})
+		if faults {
+			add("reclaim unheard", func() { s.update("donor", markSequence+1); s.toDonor(Event{Kind: EventFailed, Err: broken}) })
+			add("reclaim unsent", func() { s.toDonor(Event{Kind: EventFailed, Err: broken}) })
+		}
+	case ActionBind:
+		add("bound", func() { s.update("donor", s.sequence+1); s.toDonor(Event{Kind: EventDone}) })
+		if faults {
+			donor("bind failed", Event{Kind: EventFailed, Err: broken})
+		}
+	}
+	if faults && !s.ended {
+		donor("cancel", Event{Kind: EventCancel, Err: errors.New("cancelled")})
+		add("cut", func() { s.cut = !s.cut })
+	}
+	if s.request { // late as it may be, on a connection that was not lost
+		add("request arrives", s.arrive)
+		if faults {
+			add("request lost", func() { s.request = false })
+		}
+	}
+	s.acceptorChoices(add, faults)
+	for i, f := range s.late {
+		add("late update", func() { s.late = append(s.late[:i:i], s.late[i+1:]...); f(s) })
+	}
+	return all
+}
+
+// ask: what the acceptor answers to a question, as serveOutcome does.
+func (s *simulation) ask(add func(string, func()), donor func(string, Event), faults bool) {
+	if s.cut || faults {
+		donor("ask failed", Event{Kind: EventFailed, Err: errors.New("broken")})
+	}
+	if s.cut {
+		return
+	}
+	add("ask answered", func() {
+		o, ok := s.known[s.instance]
+		switch {
+		case !ok:
+			o = &Outcome{Verdict: VerdictUnknown, Instance: s.instance}
+			s.known[s.instance] = o
+		case o == nil:
+			if s.donor.abort {
+				s.toAcceptor(Event{Kind: EventAbort})
+			}
+			if o = s.known[s.instance]; o == nil {
+				o = &Outcome{Verdict: VerdictPending, Instance: s.instance}
+			}
+		}
+		s.toDonor(Event{Kind: EventAnswer, Outcome: *o})
+	})
+}
+
+// arrive: the request reaches the acceptor, as serveHandoff has it.
+func (s *simulation) arrive() {
+	s.request = false
+	if _, seen := s.known[s.instance]; seen {
+		return
+	}
+	if s.instance != s.donor.Instance() { // not the process that was offered the client
+		s.known[s.instance] = &Outcome{Verdict: VerdictUnknown, Instance: s.instance}
+		return
+	}
+	s.known[s.instance] = nil
+	s.acceptor = NewAcceptor(7 * time.Second)
+	s.toAcceptor(Event{Kind: EventStart})
+}
+
+func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
+	broken := errors.New("broken")
+	if faults && !s.crashed {
+		add("acceptor restarted", func() {
+			s.crashed = true
+			s.instance++
+			s.acceptor, s.accepting, s.active = nil, 0, false
+		})
+	}
+	if s.acceptor == nil {
+		return
+	}
+	if d := s.acceptor.Deadline(); !d.IsZero() && faults {
+		add("acceptor tick", func() {
+			if d.After(s.now) {
+				s.now = d
+			}
+			s.toAcceptor(Event{Kind: EventTick})
+		})
+	}
+	switch s.accepting {
+	case ActionStart:
+		add("bind", func() {
+			s.update("acceptor", markSequence+1)
+			if s.client == "acceptor" {
+				s.toAcceptor(Event{Kind: EventDone})
+			} else {
+				s.toAcceptor(Event{Kind: EventFailed, Err: broken})
+			}
+		})
+		if faults {
+			add("bind unheard", func() { s.update("acceptor", markSequence+1); s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
+			add("bind late", func() {
+				s.late = append(s.late, func(s *simulation) { s.update("acceptor", markSequence+1) })
+				s.toAcceptor(Event{Kind: EventFailed, Err: broken})
+			})
+			add("bind untouched", func() { s.toAcceptor(Event{Kind: EventFailed, Err: ErrUntouched}) })
+		}
+	default:
+		add("acceptor done", func() { s.toAcceptor(Event{Kind: EventDone}) })
+		if faults && s.accepting != ActionDeliver {
+			add("acceptor failed", func() { s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
+		}
+	}
+}
+
+// check holds at every moment.
+func (s *simulation) check() {
+	if s.live && s.active {
+		s.t.Fatal("two owners")
+	}
+	if s.live && s.gone {
+		s.t.Fatal("let go and live")
+	}
+}
+
+// TestFaults: whatever goes wrong, and whenever, there are never two owners; the
+// donor's verdict is true; and nobody owns the client only if its owner died or
+// the donor could ask nobody until the end.
+func TestFaults(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSimulation(t)
+		s.toDonor(Event{Kind: EventStart})
+		step := func(faults bool) bool {
+			all := s.choices(faults)
+			if len(all) == 0 {
+				return false
+			}
+			names := make([]string, len(all))
+			for i, c := range all {
+				names[i] = c.name
+			}
+			i := rapid.IntRange(0, len(all)-1).Draw(t, "choice")
+			t.Log(names[i])
+			all[i].do()
+			s.check()
+			return true
+		}
+		for range rapid.IntRange(0, 40).Draw(t, "faulty steps") {
+			step(true)
+		}
+		// From here on everything works, if it is not over yet.
+		s.cut = false
+		healed := !s.ended && !s.gone
+		for range 1000 {
+			if !step(false) {
+				break
+			}
+		}
+		switch {
+		case !s.ended || s.acceptor != nil:
+			t.Fatalf("no end: donor %v (%v), acceptor %v", s.donor.state, s.donating, s.acceptor)
+		case s.err == nil && !s.active && !s.crashed:
+			t.Fatal("said to be moved, but the acceptor does not have it")
+		case s.err == nil && s.live:
+			t.Fatal("said to be moved, but it is here")
+		case s.err != nil && !errors.Is(s.err, ErrGone) && (!s.live || s.active):
+			t.Fatalf("said to be kept, but live %v, at the acceptor %v", s.live, s.active)
+		case errors.Is(s.err, ErrGone) && s.live:
+			t.Fatal("said to be gone, but it is live")
+		case healed && !s.crashed && !s.live && !s.active:
+			t.Fatalf("nobody owns the client: %v", s.err)
+		}
+	})
+}

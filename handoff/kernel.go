@@ -1,0 +1,73 @@
+package handoff
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/tcpcp"
+)
+
+// Kernel is TCP in this host's kernel, through package tcpcp.
+type Kernel struct{ graves *tcpcp.Graveyard }
+
+var _ TCP = (*Kernel)(nil)
+
+// NewKernel makes one that keeps at most limit connections buried. The error,
+// tcpcp.Probe's, says in one line what the kernel or the process lacks.
+func NewKernel(limit int) (*Kernel, error) {
+	if err := tcpcp.Probe(); err != nil {
+		return nil, err
+	}
+	return &Kernel{graves: tcpcp.NewGraveyard(limit)}, nil
+}
+
+// Freeze implements TCP.
+func (*Kernel) Freeze(fd int) (Frozen, error) {
+	f, err := tcpcp.Freeze(fd)
+	if err != nil {
+		return nil, err
+	}
+	return kernelFrozen{f}, nil
+}
+
+// Insert implements TCP.
+func (*Kernel) Insert(endpoint []byte) (Inserted, error) {
+	e, err := tcpcp.Parse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	i, err := tcpcp.Insert(e)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Bury implements TCP.
+func (k *Kernel) Bury(f Frozen, until time.Time) error {
+	return k.graves.Bury(f.(kernelFrozen).Frozen, until)
+}
+
+// Exhume implements TCP.
+func (k *Kernel) Exhume(local, remote netip.AddrPort) (Frozen, bool) {
+	f, ok := k.graves.Exhume(tcpcp.FourTuple{Local: local, Remote: remote})
+	if !ok {
+		return nil, false
+	}
+	return kernelFrozen{f}, true
+}
+
+// Expire implements TCP.
+func (k *Kernel) Expire(now time.Time) (time.Time, error) { return k.graves.Expire(now) }
+
+// kernelFrozen gives the endpoint encoded.
+type kernelFrozen struct{ *tcpcp.Frozen }
+
+// Extract implements Frozen.
+func (f kernelFrozen) Extract() ([]byte, error) {
+	e, err := f.Frozen.Extract()
+	if err != nil {
+		return nil, err
+	}
+	return e.MarshalBinary()
+}

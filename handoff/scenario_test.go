@@ -1,0 +1,212 @@
+package handoff
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write what the scenarios print into their files")
+
+// TestScenarios replays testdata/*.txt. A file is a list of commands, each with
+// what it printed below a line "----":
+//
+//	donor | acceptor [budget]        a new machine, set going
+//	done | failed TEXT | unsent TEXT | taken | cancel | abort | give-up
+//	answer VERDICT [touched] [REASON] [instance=N]
+//	wait                             until the deadline
+//	wait DURATION                    shorter than that
+//
+// Each prints the actions, the state and the time to the deadline.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(b))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(b) {
+				t.Errorf("%s prints now (-update accepts it):\n%s", file, got)
+			}
+		})
+	}
+}
+
+// machine is either half.
+type machine interface {
+	Step(time.Time, Event) []Action
+	Deadline() time.Time
+}
+
+// replay runs the commands of a file and returns it with what they print now.
+func replay(t *testing.T, file string) string {
+	var out strings.Builder
+	var s scenario
+	skip := false
+	for line := range strings.Lines(file) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case line == "":
+			skip = false
+		case line == "----" || skip:
+			skip = true
+			continue
+		case strings.HasPrefix(line, "#"):
+		default:
+			fmt.Fprintf(&out, "%s\n----\n%s", line, s.command(t, line))
+			continue
+		}
+		fmt.Fprintln(&out, line)
+	}
+	return out.String()
+}
+
+type scenario struct {
+	now   time.Time
+	m     machine
+	state func() string
+}
+
+func (s *scenario) command(t *testing.T, line string) string {
+	word, rest, _ := strings.Cut(line, " ")
+	if word != "donor" && word != "acceptor" && s.m == nil {
+		t.Fatalf("%q without a machine", line)
+	}
+	var e Event
+	switch word {
+	case "donor":
+		d := NewDonor(Timing{})
+		s.now, s.m, s.state = time.Unix(0, 0), d, func() string { return d.state.String() }
+		e.Kind = EventStart
+	case "acceptor":
+		a := NewAcceptor(7 * time.Second)
+		s.now, s.m, s.state = time.Unix(0, 0), a, func() string { return a.state.String() }
+		e.Kind = EventStart
+	case "done":
+		e.Kind = EventDone
+	case "failed":
+		e = Event{Kind: EventFailed, Err: scenarioError(rest)}
+	case "unsent":
+		e = Event{Kind: EventUnsent, Err: fmt.Errorf("%w: %s", ErrUnreachable, rest)}
+	case "taken":
+		e.Kind = EventTaken
+	case "cancel":
+		e = Event{Kind: EventCancel, Err: errors.New("cancelled")}
+	case "abort":
+		e.Kind = EventAbort
+	case "give-up":
+		e.Kind = EventGiveUp
+	case "answer":
+		e = Event{Kind: EventAnswer, Outcome: scenarioOutcome(t, rest)}
+	case "wait":
+		if rest != "" {
+			d, err := time.ParseDuration(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.now = s.now.Add(d)
+			return s.print(nil)
+		}
+		if s.m.Deadline().IsZero() {
+			t.Fatalf("%q where there is no deadline", line)
+		}
+		s.now = s.m.Deadline()
+		e.Kind = EventTick
+	default:
+		t.Fatalf("no command %q", line)
+	}
+	return s.print(s.m.Step(s.now, e))
+}
+
+func scenarioError(text string) error {
+	for prefix, err := range map[string]error{"no-mobile-ipv6": ErrNoMobileIPv6, "untouched": ErrUntouched} {
+		if after, ok := strings.CutPrefix(text, prefix); ok {
+			return fmt.Errorf("%w:%s", err, after)
+		}
+	}
+	return errors.New(text)
+}
+
+func scenarioOutcome(t *testing.T, text string) (o Outcome) {
+	for word := range strings.FieldsSeq(text) {
+		if n, ok := strings.CutPrefix(word, "instance="); ok {
+			fmt.Sscan(n, &o.Instance)
+			continue
+		}
+		if word == "touched" {
+			o.Touched = true
+			continue
+		}
+		found := false
+		for v, name := range verdictNames {
+			if name == word {
+				o.Verdict, found = Verdict(v), true
+			}
+		}
+		for r, name := range reasonNames {
+			if strings.ReplaceAll(name, " ", "-") == word {
+				o.Reason, found = Reason(r), true
+			}
+		}
+		if !found {
+			t.Fatalf("no verdict or reason %q", word)
+		}
+	}
+	return o
+}
+
+func (s *scenario) print(actions []Action) string {
+	var out strings.Builder
+	for _, a := range actions {
+		out.WriteString(a.Kind.String())
+		if a.Abort {
+			out.WriteString(" and abort")
+		}
+		if a.Touched {
+			out.WriteString(" and hold")
+		}
+		if a.Kind == ActionEnd {
+			if a.Outcome.Verdict != 0 {
+				fmt.Fprintf(&out, " %s", a.Outcome.Verdict)
+				if a.Outcome.Verdict == VerdictRefused {
+					fmt.Fprintf(&out, ": %s", a.Outcome.Reason)
+				}
+				if a.Outcome.Text != "" {
+					fmt.Fprintf(&out, " (%s)", a.Outcome.Text)
+				}
+				if a.Outcome.Touched {
+					out.WriteString(", touched")
+				}
+			} else if a.Err == nil {
+				out.WriteString(" moved")
+			} else if errors.Is(a.Err, ErrGone) {
+				fmt.Fprintf(&out, " gone: %v", a.Err)
+			} else {
+				fmt.Fprintf(&out, " kept: %v", a.Err)
+			}
+		}
+		out.WriteString("\n")
+	}
+	fmt.Fprintf(&out, "[%s", s.state())
+	if d := s.m.Deadline(); !d.IsZero() {
+		fmt.Fprintf(&out, ", %v left", d.Sub(s.now))
+	}
+	out.WriteString("]\n")
+	return out.String()
+}

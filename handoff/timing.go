@@ -1,0 +1,61 @@
+package handoff
+
+import "time"
+
+// Timing bounds every step. Zero fields have the defaults named.
+type Timing struct {
+	// Offer bounds connecting to the target and its answer to the offer, while
+	// the client is still served; default 2 s.
+	Offer time.Duration
+	// Handoff is how long the donor waits for the acknowledgement before it
+	// asks what became of it; default 8 s. The acceptor gets a little less for
+	// what it does.
+	Handoff time.Duration
+	// Ask bounds one question to the acceptor; default 2 s.
+	Ask time.Duration
+	// Reclaim bounds one attempt to take the client back by a Binding Update;
+	// default 4 s.
+	Reclaim time.Duration
+	// Bind bounds the repair of a client's binding after an acceptor that may
+	// have changed it gave up; default 4 s.
+	Bind time.Duration
+	// Recover is how long after the acknowledgement was missed the donor goes on
+	// asking and reclaiming before it lets the client go; default 20 s.
+	Recover time.Duration
+	// Retry is the first pause between two rounds of that, doubled up to
+	// maxRetry; default 200 ms.
+	Retry time.Duration
+	// Linger is how long the frozen connection of a client that left is kept, to
+	// swallow its late segments; default 60 s.
+	Linger time.Duration
+	// Hold is how long an acceptor that gave a client up drops what comes from
+	// it: until the donor has repaired the client's binding. Default 10 s.
+	Hold time.Duration
+}
+
+// maxRetry bounds the pause between two rounds of recovery.
+const maxRetry = time.Second
+
+func (t Timing) withDefaults() Timing {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&t.Offer, 2 * time.Second}, {&t.Handoff, 8 * time.Second}, {&t.Ask, 2 * time.Second}, {&t.Reclaim, 4 * time.Second},
+		{&t.Bind, 4 * time.Second}, {&t.Recover, 20 * time.Second}, {&t.Retry, 200 * time.Millisecond}, {&t.Linger, time.Minute},
+		{&t.Hold, 10 * time.Second},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return t
+}
+
+// budget is what the acceptor gets of the donor's patience: the rest is for the
+// way there and back.
+func (t Timing) budget() time.Duration { return t.Handoff * 7 / 8 }
+
+// forgetOutcome is how long an acceptor remembers what became of a handoff:
+// longer than any donor asks, with a wide margin for donors configured otherwise.
+const forgetOutcome = 10 * time.Minute

@@ -1,0 +1,256 @@
+package bindings
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+)
+
+// Target is to whom the mobile node tells where a home address is.
+type Target struct {
+	Home netip.Addr // the contact address
+	Peer netip.Addr // the home agent, or a correspondent
+}
+
+func (t Target) String() string { return fmt.Sprintf("%v at %v", t.Home, t.Peer) }
+
+func compareTargets(a, b Target) int { return cmp.Or(a.Home.Compare(b.Home), a.Peer.Compare(b.Peer)) }
+
+// Params describe one exchange: a Binding Update, its retransmissions, and the
+// acknowledgement.
+type Params struct {
+	CareOf           netip.Addr
+	Lifetime         time.Duration // zero deletes the binding
+	HomeRegistration bool
+	// FirstTimeout is the wait for the first acknowledgement; default
+	// mipv6.InitialBindackTimeout. It doubles up to mipv6.MaxBindackTimeout
+	// (RFC 6275 §11.8).
+	FirstTimeout time.Duration
+	Tries        int // transmissions; default DefaultTries
+	// Sequence is the first number to be used; nil takes the one after the last.
+	Sequence *uint16
+	// SameSequence keeps the number in retransmissions. RFC 6275 §11.8 wants a
+	// greater one each time; only an update that asks "did anybody use this
+	// number?" (see package anycast, Reclaim) keeps its own.
+	SameSequence bool
+	// Resyncs is how often a status 135 is followed by taking the number that it
+	// tells and trying again; with none left the exchange ends as Refused.
+	Resyncs int
+}
+
+// UpdateState is the state of one entry of the list.
+type UpdateState uint8
+
+const (
+	Idle    UpdateState = iota // nothing bound; the last number is remembered
+	Pending                    // an update is under way, nothing bound yet
+	Bound                      // acknowledged, and not expired
+)
+
+// String names the state.
+func (s UpdateState) String() string { return [...]string{"idle", "pending", "bound"}[min(s, Bound)] }
+
+// Update is the public view of one entry (RFC 6275 §11.1).
+type Update struct {
+	Target
+	CareOf           netip.Addr
+	HomeRegistration bool
+	State            UpdateState
+	Sequence         uint16 // last number used
+	Lifetime         time.Duration
+	Expires          time.Time // zero unless Bound
+	Refresh          time.Time // zero unless Bound
+	Outstanding      bool      // an exchange is under way
+}
+
+// ErrListFull says that the list has as many entries as it may.
+var ErrListFull = errors.New("bindings: update list is full")
+
+// UpdateList is a replica's binding update list.
+type UpdateList struct {
+	limit     int
+	entries   map[Target]*update
+	rates     map[netip.Addr]*rate
+	deadlines deadlines[Target]
+}
+
+type update struct {
+	Target
+	sequence  uint16
+	bound     bool
+	careOf    netip.Addr
+	home      bool
+	lifetime  time.Duration // granted
+	expires   time.Time
+	refresh   time.Time // zero: reported, or not wanted
+	suspended time.Time // no refresh before
+	exchange  *exchange
+	due       time.Time
+}
+
+// exchange is the update under way.
+type exchange struct {
+	Params
+	first   uint16      // number of the first transmission since the last resync
+	sent    []time.Time // of the transmissions since then
+	tries   int         // transmissions in all
+	at      time.Time   // of the next
+	timeout time.Duration
+	resyncs int
+}
+
+// NewUpdateList makes an empty list of at most limit entries; 0 means
+// DefaultUpdateLimit.
+func NewUpdateList(limit int) *UpdateList {
+	if limit <= 0 {
+		limit = DefaultUpdateLimit
+	}
+	return &UpdateList{
+		limit:     limit,
+		entries:   make(map[Target]*update),
+		rates:     make(map[netip.Addr]*rate),
+		deadlines: deadlines[Target]{less: func(a, b Target) bool { return compareTargets(a, b) < 0 }},
+	}
+}
+
+// Get is the entry for t.
+func (l *UpdateList) Get(t Target) (Update, bool) {
+	u := l.entries[t]
+	if u == nil {
+		return Update{}, false
+	}
+	return u.view(), true
+}
+
+// All are all entries, sorted.
+func (l *UpdateList) All() []Update {
+	all := make([]Update, 0, len(l.entries))
+	for _, u := range l.entries {
+		all = append(all, u.view())
+	}
+	slices.SortFunc(all, func(a, b Update) int { return compareTargets(a.Target, b.Target) })
+	return all
+}
+
+func (u *update) view() Update {
+	v := Update{
+		Target: u.Target, CareOf: u.careOf, HomeRegistration: u.home, Sequence: u.sequence,
+		Outstanding: u.exchange != nil,
+	}
+	switch {
+	case u.bound:
+		v.State, v.Lifetime, v.Expires, v.Refresh = Bound, u.lifetime, u.expires, u.refresh
+	case u.exchange != nil:
+		v.State = Pending
+	}
+	return v
+}
+
+// Learn notes a sequence number that another replica used for this target. A
+// number that is known and greater stays.
+func (l *UpdateList) Learn(t Target, sequence uint16) error {
+	u := l.entries[t]
+	if u == nil {
+		var err error
+		if u, err = l.add(t, sequence); err != nil {
+			return err
+		}
+	}
+	if After(sequence, u.sequence) {
+		u.sequence = sequence
+	}
+	return nil
+}
+
+func (l *UpdateList) add(t Target, sequence uint16) (*update, error) {
+	if len(l.entries) >= l.limit {
+		return nil, fmt.Errorf("%w: %d entries, adding %v", ErrListFull, len(l.entries), t)
+	}
+	u := &update{Target: t, sequence: sequence}
+	l.entries[t] = u
+	return u, nil
+}
+
+// Forget drops the entry and any exchange under way: the client was handed off,
+// or the deletion is over.
+func (l *UpdateList) Forget(t Target) {
+	delete(l.entries, t)
+	l.deadlines.compact(len(l.entries), l.valid)
+}
+
+// Suspend keeps the binding from being refreshed before until: while a handoff
+// decides who sends the next number, we must not.
+func (l *UpdateList) Suspend(t Target, until time.Time) {
+	u := l.entries[t]
+	if u == nil {
+		return
+	}
+	u.suspended = until
+	l.schedule(u)
+}
+
+// Postpone makes RefreshDue due again at at, if the binding still stands then.
+func (l *UpdateList) Postpone(t Target, at time.Time) {
+	if u := l.entries[t]; u != nil && u.bound {
+		u.refresh = at
+		l.schedule(u)
+	}
+}
+
+// Abort ends the exchange under way, if any, without an answer.
+func (l *UpdateList) Abort(t Target) {
+	if u := l.entries[t]; u != nil && u.exchange != nil {
+		u.exchange = nil
+		l.schedule(u)
+	}
+}
+
+// Len is the number of entries.
+func (l *UpdateList) Len() int { return len(l.entries) }
+
+// schedule sets the one deadline of the entry.
+func (l *UpdateList) schedule(u *update) {
+	var at time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if u.exchange != nil {
+		earlier(u.exchange.at)
+	} else if u.bound && !u.refresh.IsZero() {
+		if u.suspended.After(u.refresh) {
+			earlier(u.suspended)
+		} else {
+			earlier(u.refresh)
+		}
+	}
+	if u.bound {
+		earlier(u.expires)
+	}
+	u.due = at
+	l.deadlines.add(at, u.Target)
+	l.deadlines.compact(len(l.entries), l.valid)
+}
+
+func (l *UpdateList) valid(t Target, at time.Time) bool {
+	u := l.entries[t]
+	return u != nil && u.due.Equal(at)
+}
+
+// refreshAt is when a binding of that lifetime, sent at sent, is refreshed; a
+// home agent's Binding Refresh Advice may name an earlier moment (RFC 6275
+// §6.2.4).
+func refreshAt(sent time.Time, granted time.Duration, ack *mipv6.BindingAcknowledgement, home bool) time.Time {
+	after := granted - min(granted/4, refreshLead)
+	if advice, ok := mipv6.FindOption[*mipv6.RefreshAdvice](ack); ok && home &&
+		advice.Interval > 0 && advice.Interval < after {
+		after = advice.Interval
+	}
+	return sent.Add(after)
+}

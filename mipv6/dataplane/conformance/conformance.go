@@ -1,0 +1,70 @@
+// Package conformance is what every data plane must do, shown with the kernel's
+// own sockets on hosts in network namespaces, and judged by tshark: bindings are
+// declared by hand, nobody signals.
+package conformance
+
+import (
+	"testing"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// Factory makes the plane under test on a host; the suite closes it.
+type Factory func(t *testing.T, host *lab.Host, iface string) dataplane.Plane
+
+// Run runs the whole suite.
+func Run(t *testing.T, newPlane Factory) {
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, Factory)
+	}{
+		{"Tunnelled", testTunnelled},
+		{"Optimised", testOptimised},
+		{"Held", testHeld},
+		{"MobilityHeaders", testMobilityHeaders},
+		{"UnknownHomeAddress", testUnknownHomeAddress},
+		{"ForeignTunnels", testForeignTunnels},
+		{"Native", testNative},
+		{"Source", testSource},
+		{"DeclaredState", testDeclaredState},
+		{"Refused", testRefused},
+		{"LastUsed", testLastUsed},
+		{"SegmentSize", testSegmentSize},
+		{"Superpackets", testSuperpackets},
+		{"Fragments", testFragments},
+		{"OnLinkClient", testOnLinkClient},
+		{"SeveralContacts", testSeveralContacts},
+		{"Handoff", testHandoff},
+		{"RoutesFollowed", testRoutesFollowed},
+		{"PathMTU", testPathMTU},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, newPlane) })
+	}
+}
+
+// start makes the planes of replica, home agent and client, and closes them at
+// the end of the test.
+func start(t *testing.T, top *topology, newPlane Factory) planes {
+	t.Helper()
+	one := func(h *lab.Host) dataplane.Plane {
+		p := newPlane(t, h, "eth0")
+		t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				t.Errorf("closing the plane of %s: %v", h.Name(), err)
+			}
+		})
+		return p
+	}
+	return planes{replica: one(top.replica), agent: one(top.agent), client: one(top.client)}
+}
+
+// must ends the test at the first error.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

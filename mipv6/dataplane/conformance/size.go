@@ -1,0 +1,101 @@
+package conformance
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// routed declares everything that the client's flow needs to travel in this way.
+func (p planes) routed(t *testing.T, kind dataplane.RouteKind) {
+	t.Helper()
+	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact))
+	if kind == dataplane.Optimised {
+		must(t, p.client.SetBinding(binding), p.replica.SetRoute(flow, dataplane.Route{Kind: kind}))
+	}
+}
+
+var kinds = []dataplane.RouteKind{dataplane.Tunnelled, dataplane.Optimised}
+
+// Both ends offer segments that leave room for the headers: the replica always,
+// and the client where it knows of the headers.
+func testSegmentSize(t *testing.T, newPlane Factory) {
+	const fits = 1500 - 40 - 60 // link, our headers, IPv6 and TCP headers
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			top := newTopology(t, ordinary(), lab.Wire())
+			p := start(t, top, newPlane)
+			p.routed(t, kind)
+			c := capture(t, top.replica, "eth0", func() {
+				conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
+				conn.exchange(t, 100_000)
+				conn.end(t)
+			})
+			rows, err := c.Fields(deadline(t), "tcp.flags.syn == 1", "tcp.flags.ack", "tcp.options.mss_val")
+			if err != nil || len(rows) != 2 {
+				t.Fatalf("%d SYNs captured: %v", len(rows), err)
+			}
+			for _, row := range rows {
+				mss, err := strconv.Atoi(row[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				fromReplica := row[0] == "1" || row[0] == "True"
+				if want := kind == dataplane.Optimised || fromReplica; want && mss > fits {
+					t.Errorf("MSS %d offered (from the replica: %v), want at most %d", mss, fromReplica, fits)
+				}
+			}
+			count(t, c, "frame.len > 1514", none)
+			count(t, c, "tcp.len == 1388", some) // 1400 less the timestamps: full segments
+		})
+	}
+}
+
+// Segments that the network interface cuts (GSO) and joins (GRO) take the same
+// ways, at the home agent too.
+func testSuperpackets(t *testing.T, newPlane Factory) {
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			top := newTopology(t, ordinary())
+			p := start(t, top, newPlane)
+			p.routed(t, kind)
+			c, err := top.replica.Capture("eth0", lab.Snaplen(120))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
+			conn.exchange(t, 20_000_000)
+			conn.end(t)
+			if err := c.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			count(t, c, "frame.len > 3000 && ipv6.src == 2001:db8:1::10", some)
+			if n := p.replica.Counters()[dataplane.CounterDropRoom]; n != 0 {
+				t.Errorf("%d packets found no room for their header", n)
+			}
+		})
+	}
+}
+
+// Datagrams longer than the route's MTU are cut by their sender, and every
+// fragment is rewritten.
+func testFragments(t *testing.T, newPlane Factory) {
+	for _, kind := range kinds {
+		t.Run(kind.String(), func(t *testing.T) {
+			top := newTopology(t, ordinary(), lab.Wire())
+			p := start(t, top, newPlane)
+			p.routed(t, kind)
+			c := capture(t, top.replica, "eth0", func() {
+				for _, size := range []int{1352, 1412, 1413, 4000} {
+					ping(t, top.replica, clientAddr, size, "-I", contactAddr.String())
+				}
+			})
+			count(t, c, "ipv6.fraghdr.offset > 0 && ipv6.src == 2001:db8:1::10", some)
+			count(t, c, "frame.len > 1514", none)
+			// In the other direction the home agent tells the client what fits first.
+			ping(t, top.client, contactAddr, 4000, "-w", "5")
+		})
+	}
+}

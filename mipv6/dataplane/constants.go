@@ -1,0 +1,62 @@
+package dataplane
+
+// Names of the counters (Plane.Counters), in packets unless said. A backend that
+// cannot count something leaves its name out.
+const (
+	// CounterTunnelledOut and CounterTunnelledIn: between a contact address and its
+	// home agent, encapsulated.
+	CounterTunnelledOut = "tunnelled_out"
+	CounterTunnelledIn  = "tunnelled_in"
+	// CounterOptimisedOut and CounterOptimisedIn: between a contact address and a
+	// client, by Home Address option and type 2 routing header.
+	CounterOptimisedOut = "optimised_out"
+	CounterOptimisedIn  = "optimised_in"
+	// CounterHeldOut and CounterHeldIn: dropped because the flow is held.
+	CounterHeldOut = "held_out"
+	CounterHeldIn  = "held_in"
+	// CounterCorrespondentOut and CounterCorrespondentIn: by a binding cache entry.
+	CounterCorrespondentOut = "correspondent_out"
+	CounterCorrespondentIn  = "correspondent_in"
+	// CounterMobilityIn: Mobility Headers that came with a Home Address option.
+	CounterMobilityIn = "mobility_in"
+	// CounterHomeAgentOut and CounterHomeAgentIn: between the home agent and a
+	// registered care-of address.
+	CounterHomeAgentOut = "home_agent_out"
+	CounterHomeAgentIn  = "home_agent_in"
+
+	// CounterDropContactGone: something still sent from a contact address that was
+	// removed.
+	CounterDropContactGone = "drop_contact_gone"
+	// CounterDropDestination: a contact address sent what only a link may carry
+	// (multicast, link-local, neighbour discovery), or a link-local source wrote to a
+	// registered home address.
+	CounterDropDestination = "drop_destination"
+	// CounterDropNative: came to a contact address neither by tunnel nor by routing
+	// header.
+	CounterDropNative = "drop_native"
+	// CounterDropUnknownHome: a Home Address option that no binding covers.
+	CounterDropUnknownHome = "drop_unknown_home"
+	// CounterDropHomeInvalid: a Home Address option that holds no unicast routable
+	// address (RFC 6275 §9.3.1).
+	CounterDropHomeInvalid = "drop_home_invalid"
+	// CounterDropRoom: the kernel could not make room for a header.
+	CounterDropRoom = "drop_room"
+	// CounterDropSize: with its new header the packet would be longer than IPv6 can say.
+	CounterDropSize = "drop_size"
+	// CounterDropCongestion: the tunnel marked congestion on a packet that cannot
+	// carry the mark (RFC 6040 §4.2).
+	CounterDropCongestion = "drop_congestion"
+	// CounterEventsLost counts events that found no room.
+	CounterEventsLost = "events_lost"
+
+	// CounterTooBigIn: Packet Too Big messages about rewritten packets.
+	CounterTooBigIn = "too_big_in"
+	// CounterTooBigInvalid: of these, those that quote nothing of ours or say an
+	// impossible size.
+	CounterTooBigInvalid = "too_big_invalid"
+	// CounterTooBigTold: of these, those that were told to the local transport or to
+	// the route.
+	CounterTooBigTold = "too_big_told"
+	// CounterMirrored: times that the routes were brought in line with the host's own.
+	CounterMirrored = "mirrored"
+)

@@ -1,0 +1,22 @@
+package dataplane
+
+import "errors"
+
+// Errors of every backend, for errors.Is; what is returned wraps them and says
+// what was tried on what.
+var (
+	// ErrClosed: the plane was closed.
+	ErrClosed = errors.New("data plane is closed")
+	// ErrFull: a table of bounded size holds no more.
+	ErrFull = errors.New("table is full")
+	// ErrInvalid: an address that cannot be what it is declared to be.
+	ErrInvalid = errors.New("not a unicast routable IPv6 address")
+	// ErrNoContact: a flow whose contact address is not declared.
+	ErrNoContact = errors.New("no such contact address")
+	// ErrConflict: the address already has another part on this host.
+	ErrConflict = errors.New("address is already in use")
+	// ErrUnreachable: the host has no route that leaves by the plane's interface.
+	ErrUnreachable = errors.New("no route by the data plane's interface")
+	// ErrBusy: another plane, of this or another process, serves this host.
+	ErrBusy = errors.New("another data plane is running on this host")
+)

@@ -1,0 +1,75 @@
+package planetest
+
+import (
+	"maps"
+	"net/netip"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// SetContact implements dataplane.Plane.
+func (p *Plane) SetContact(c dataplane.Contact) error {
+	return p.change(Call{Method: "SetContact", Object: c}, c.Check, func() error {
+		return set(p, p.contacts, c.Home, c)
+	})
+}
+
+// RemoveContact implements dataplane.Plane.
+func (p *Plane) RemoveContact(home netip.Addr) error {
+	return p.change(Call{Method: "RemoveContact", Object: home}, nothing, func() error {
+		delete(p.contacts, home)
+		maps.DeleteFunc(p.routes, func(f dataplane.Flow, _ dataplane.Route) bool { return f.Home == home })
+		return nil
+	})
+}
+
+// SetRoute implements dataplane.Plane.
+func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
+	return p.change(Call{Method: "SetRoute", Object: f, Route: r}, f.Check, func() error {
+		if _, ok := p.contacts[f.Home]; !ok {
+			return dataplane.ErrNoContact
+		}
+		return set(p, p.routes, f, r)
+	})
+}
+
+// RemoveRoute implements dataplane.Plane.
+func (p *Plane) RemoveRoute(f dataplane.Flow) error {
+	return p.change(Call{Method: "RemoveRoute", Object: f}, nothing, func() error {
+		delete(p.routes, f)
+		return nil
+	})
+}
+
+// SetBinding implements dataplane.Plane.
+func (p *Plane) SetBinding(b dataplane.Binding) error {
+	return p.change(Call{Method: "SetBinding", Object: b}, b.Check, func() error {
+		if _, ok := p.contacts[b.Local]; ok {
+			return dataplane.ErrConflict
+		}
+		return set(p, p.bindings, [2]netip.Addr{b.Local, b.Home}, b)
+	})
+}
+
+// RemoveBinding implements dataplane.Plane.
+func (p *Plane) RemoveBinding(local, home netip.Addr) error {
+	return p.change(Call{Method: "RemoveBinding", Object: dataplane.Binding{Local: local, Home: home}}, nothing, func() error {
+		delete(p.bindings, [2]netip.Addr{local, home})
+		return nil
+	})
+}
+
+// SetTunnel implements dataplane.Plane.
+func (p *Plane) SetTunnel(t dataplane.Tunnel) error {
+	return p.change(Call{Method: "SetTunnel", Object: t}, t.Check, func() error {
+		return set(p, p.tunnels, t.Home, t)
+	})
+}
+
+// RemoveTunnel implements dataplane.Plane.
+func (p *Plane) RemoveTunnel(home netip.Addr) error {
+	return p.change(Call{Method: "RemoveTunnel", Object: home}, nothing, func() error {
+		delete(p.tunnels, home)
+		return nil
+	})
+}

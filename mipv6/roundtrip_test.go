@@ -1,0 +1,113 @@
+package mipv6
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+func drawAddr(t *rapid.T, label string) netip.Addr {
+	return netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label)))
+}
+
+func drawTime(t *rapid.T, label string) time.Duration {
+	return time.Duration(rapid.Uint16().Draw(t, label)) * TimeUnit
+}
+
+func drawOptions(t *rapid.T) (options []Option) {
+	for range rapid.IntRange(0, 6).Draw(t, "options") {
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			options = append(options, &RefreshAdvice{drawTime(t, "interval")})
+		case 1:
+			options = append(options, &AlternateCareOf{drawAddr(t, "care-of")})
+		case 2:
+			options = append(options, &NonceIndices{rapid.Uint16().Draw(t, "home nonce"), rapid.Uint16().Draw(t, "care-of nonce")})
+		case 3:
+			options = append(options, &UnknownOption{rapid.Uint8Range(6, 255).Draw(t, "type"), rapid.SliceOfN(rapid.Byte(), 0, 255).Draw(t, "data")})
+		}
+	}
+	return options
+}
+
+func drawMessage(t *rapid.T) Message {
+	options := drawOptions(t)
+	index := rapid.Uint16().Draw(t, "16 bits")
+	flag := func() bool { return rapid.Bool().Draw(t, "flag") }
+	cookie := Cookie(rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "cookie"))
+	token := KeygenToken(rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "token"))
+	switch Type(rapid.Uint8Range(0, 7).Draw(t, "type")) {
+	case TypeBindingRefreshRequest:
+		return &BindingRefreshRequest{options}
+	case TypeHomeTestInit:
+		return &HomeTestInit{cookie, options}
+	case TypeCareOfTestInit:
+		return &CareOfTestInit{cookie, options}
+	case TypeHomeTest:
+		return &HomeTest{index, cookie, token, options}
+	case TypeCareOfTest:
+		return &CareOfTest{index, cookie, token, options}
+	case TypeBindingUpdate:
+		return &BindingUpdate{index, flag(), flag(), flag(), flag(), drawTime(t, "lifetime"), options}
+	case TypeBindingAcknowledgement:
+		return &BindingAcknowledgement{Status(rapid.Byte().Draw(t, "status")), flag(), index, drawTime(t, "lifetime"), options}
+	default:
+		return &BindingError{BindingErrorStatus(rapid.Byte().Draw(t, "status")), drawAddr(t, "home"), options}
+	}
+}
+
+// Any packet with any message comes back as it went, its checksum right for
+// the addresses that ChecksumAddresses names, authenticated or not.
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawMessage(t)
+		p := &Packet{Src: drawAddr(t, "src"), Dst: drawAddr(t, "dst"), HopLimit: rapid.Byte().Draw(t, "hop limit")}
+		if rapid.Bool().Draw(t, "home address option") {
+			p.HomeAddress = drawAddr(t, "home address")
+		}
+		if rapid.Bool().Draw(t, "routing header") {
+			p.RoutingHome = drawAddr(t, "routing home")
+		}
+		var mac func([]byte) Authenticator
+		var signed string
+		if rapid.Bool().Draw(t, "authenticated") {
+			mac = func(d []byte) Authenticator { signed = string(d); return auth }
+		}
+		if err := p.Carry(m, mac); err != nil {
+			t.Fatalf("Carry: %v", err)
+		}
+		b, err := p.MarshalBinary()
+		if err != nil {
+			t.Fatalf("MarshalBinary: %v", err)
+		}
+		got, err := ParsePacket(b)
+		if err != nil {
+			t.Fatalf("ParsePacket: %v", err)
+		}
+		if d := cmp.Diff(p, got, compareAddr); d != "" {
+			t.Fatalf("packet (-want +got):\n%s", d)
+		}
+		if src, dst := got.ChecksumAddresses(); !VerifyChecksum(got.Payload, src, dst) {
+			t.Fatalf("wrong checksum")
+		}
+		if mac != nil {
+			data, a, err := AuthenticatorInput(got.Payload)
+			if err != nil || a != auth || string(data) != signed {
+				t.Fatalf("AuthenticatorInput: %x, %x, %v", data, a, err)
+			}
+			options := m.mobilityOptions()
+			*options = append(*options, &AuthorizationData{auth})
+		}
+		back, err := Parse(got.Payload)
+		if err != nil {
+			t.Fatalf("Parse: %v", err)
+		}
+		if d := cmp.Diff(m, back, compareAddr, cmpopts.EquateEmpty()); d != "" {
+			t.Fatalf("message (-want +got):\n%s", d)
+		}
+	})
+}

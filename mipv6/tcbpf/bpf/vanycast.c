@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-3-Clause
+/*
+ * Mobile IPv6 (RFC 6275) for a kernel without it: two programs, at the egress
+ * and at the ingress of one interface. Per packet they look up whose it is, and
+ * hand it to the role's own file.
+ */
+#include "correspondent.h"
+#include "homeagent.h"
+#include "mobilenode.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+SEC("tc")
+int vanycast_egress(struct __sk_buff *skb)
+{
+	struct ipv6 h;
+	struct contact *c;
+	struct binding *b;
+	struct tunnel *t;
+	struct pair pair;
+
+	if (!load_ipv6(skb, &h))
+		return PASS;
+	c = bpf_map_lookup_elem(&contacts, &h.source);
+	if (c)
+		return mobile_egress(skb, &h, c);
+	pair.local = h.source;
+	pair.home = h.destination;
+	b = bpf_map_lookup_elem(&bindings, &pair);
+	/* Section 6.1: Mobility Headers never follow a binding. */
+	if (b && upper_layer(skb, IPV6_LENGTH, h.next_header) != MOBILITY)
+		return correspondent_egress(skb, &h, b);
+	t = bpf_map_lookup_elem(&tunnels, &h.destination);
+	if (t)
+		return home_agent_egress(skb, &h, t);
+	return PASS;
+}
+
+/* IPv6 in IPv6 to us; what no contact address and no tunnel claims is left for the kernel to answer. */
+inline int tunnel_ingress(struct __sk_buff *skb, const struct ipv6 *outer, __u32 size)
+{
+	struct ipv6 inner;
+	struct contact *c;
+
+	if (load(skb, size, &inner, sizeof(inner)) < 0)
+		return PASS;
+	if ((inner.flow & htonl(0xf0000000)) != htonl(0x60000000))
+		return PASS;
+	c = bpf_map_lookup_elem(&contacts, &inner.destination);
+	if (c && !c->gone && equal(&outer->source, &c->home_agent) && equal(&outer->destination, &c->care_of))
+		return mobile_decapsulate(skb, outer, &inner, size);
+	return home_agent_decapsulate(skb, outer, &inner, size);
+}
+
+SEC("tc")
+int vanycast_ingress(struct __sk_buff *skb)
+{
+	struct ipv6 h;
+	struct walk w;
+	__u32 option = 0;
+
+	if (!load_ipv6(skb, &h))
+		return PASS;
+	/*
+	 * A contact address is reached through the tunnel or by a routing header
+	 * only: what comes without may be from anyone on the link.
+	 */
+	if (bpf_map_lookup_elem(&contacts, &h.destination))
+		return drop(DROP_NATIVE);
+	walk_start(&w, &h);
+	for (int i = 0; i < 2; i++) { /* one header of each kind of options */
+		if (w.next == DESTINATION_OPTIONS && !ignore_home_address) {
+			option = find_home_address(skb, w.off);
+			if (option)
+				break;
+		}
+		if (w.next != HOP_BY_HOP && w.next != DESTINATION_OPTIONS)
+			break;
+		if (walk_step(skb, &w) < 0)
+			return PASS;
+	}
+	if (option)
+		return correspondent_ingress(skb, &h, &w, option);
+	if (w.off - IPV6_LENGTH > PREFIX_MAX)
+		return PASS;
+	if (w.next == IPV6)
+		return tunnel_ingress(skb, &h, w.off);
+	if (w.next == ROUTING)
+		return mobile_routing_header(skb, &h, &w);
+	return PASS;
+}

@@ -1,0 +1,60 @@
+package tcbpf
+
+import (
+	"log/slog"
+)
+
+// Config says where a Plane stands and how much it may hold.
+type Config struct {
+	// Interface is the one by which all rewritten traffic leaves and comes.
+	Interface string
+	// Logger takes what happens outside any call; nil for none.
+	Logger *slog.Logger
+	// IgnoreHomeAddress leaves the Home Address option to the kernel (which
+	// answers it with a parameter problem): for hosts that are neither
+	// correspondent nor home agent.
+	IgnoreHomeAddress bool
+	// RulePriority is that of the rules from contact addresses; the one after it
+	// is used too. Default 5100. It must be before the main table's, 32766.
+	RulePriority int
+	// MaxRoutes and MaxBindings bound flows with a route and binding cache
+	// entries, default 1,048,576 each; MaxTunnels home agent bindings, default 65,536.
+	MaxRoutes, MaxBindings, MaxTunnels int
+	// MaxEvents bounds the channel of Events; default 256.
+	MaxEvents int
+}
+
+// withDefaults fills what was left zero.
+func (c Config) withDefaults() Config {
+	def := func(n *int, v int) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	def(&c.RulePriority, 5100)
+	def(&c.MaxRoutes, 1<<20)
+	def(&c.MaxBindings, 1<<20)
+	def(&c.MaxTunnels, 1<<16)
+	def(&c.MaxEvents, 256)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+const (
+	// protocol marks our rules and routes (rtm_protocol): a number that no routing
+	// daemon of /etc/iproute2/rt_protos uses.
+	protocol = 145
+	// firstTable is where the search for free table numbers starts.
+	firstTable = 145000
+	// overhead is what every route's MTU leaves room for: the outer header of the
+	// tunnel. Optimised traffic needs 24 bytes only, but Linux hosts that forward
+	// superpackets read the TCP header's length out of the extension header and
+	// then make segments too long.
+	overhead = 40
+	// minimumMTU is IPv6's, RFC 8200 §5.
+	minimumMTU = 1280
+	// maxContacts is the size of the contacts map, removed ones included.
+	maxContacts = 1024
+)

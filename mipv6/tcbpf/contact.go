@@ -1,0 +1,229 @@
+package tcbpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// contact is a contact address on this host.
+type contact struct {
+	dataplane.Contact
+	table     int
+	hop       hop            // towards the home agent; zero: none
+	installed *netlink.Route // the table's default route
+	address   bool           // is on lo
+}
+
+// SetContact implements dataplane.Plane. A host without a route to the home
+// agent by the plane's interface is no error: nothing leaves until there is one.
+func (p *Plane) SetContact(c dataplane.Contact) error {
+	if err := c.Check(); err != nil {
+		return fmt.Errorf("tcbpf: %w", err)
+	}
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.mu.Unlock()
+	if err := p.setContact(c); err != nil {
+		return fmt.Errorf("tcbpf: contact address %v: %w", c.Home, err)
+	}
+	return nil
+}
+
+func (p *Plane) setContact(wanted dataplane.Contact) error {
+	c, ok := p.contacts[wanted.Home]
+	if ok {
+		changed := c.Contact != wanted
+		c.Contact = wanted
+		if err := p.mirrorContact(c); err != nil || !changed {
+			return err
+		}
+		return p.mirrorFlows(wanted.Home)
+	}
+	if p.locals[wanted.Home] {
+		return fmt.Errorf("%w: this host has it already, not by us", dataplane.ErrConflict)
+	}
+	if err := p.makeRoomForContact(); err != nil {
+		return err
+	}
+	table, err := p.freeTable()
+	if err != nil {
+		return err
+	}
+	c = &contact{Contact: wanted, table: table}
+	if err := p.installContact(c); err != nil {
+		return errors.Join(err, p.undoContact(c))
+	}
+	p.contacts[wanted.Home] = c
+	p.gone = slices.DeleteFunc(p.gone, func(a netip.Addr) bool { return a == wanted.Home })
+	return nil
+}
+
+// installContact goes from the guard to the address: what is sent from the
+// address meets program, rules and route complete. The rule names the address:
+// it is what a later process finds, so it comes before what it leads to.
+func (p *Plane) installContact(c *contact) error {
+	if err := p.putContact(c); err != nil {
+		return err
+	}
+	for _, rule := range p.contactRules(c.Home, c.table) {
+		if err := p.nl.RuleAdd(rule); err != nil {
+			return fmt.Errorf("rule %v: %w", rule, explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
+		}
+	}
+	if err := p.mirrorContact(c); err != nil {
+		return err
+	}
+	addr := contactAddress(c.Home)
+	if err := p.nl.AddrAdd(p.lo, addr); err != nil {
+		return fmt.Errorf("adding the address to lo: %w", err)
+	}
+	c.address = true
+	p.locals[c.Home] = true
+	return put(p.programs.Locals, mapAddress(c.Home), uint32(1))
+}
+
+// contactAddress is deprecated from the start, so that nobody chooses it as
+// source; and it makes no route and no noise.
+func contactAddress(home netip.Addr) *netlink.Addr {
+	return &netlink.Addr{
+		IPNet:    ipNet(host(home)),
+		Flags:    unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE,
+		ValidLft: 1<<32 - 1, // for ever; and a preferred lifetime of 0
+	}
+}
+
+// contactRules lead what has the contact address as source to its table, and
+// refuse what the table does not know.
+func (p *Plane) contactRules(home netip.Addr, table int) []*netlink.Rule {
+	lookup, refuse := netlink.NewRule(), netlink.NewRule()
+	for _, r := range []*netlink.Rule{lookup, refuse} {
+		r.Family = unix.AF_INET6
+		r.Src = ipNet(host(home))
+		r.Protocol = protocol
+	}
+	lookup.Priority, lookup.Table = p.cfg.RulePriority, table
+	refuse.Priority, refuse.Type = p.cfg.RulePriority+1, ruleUnreachable
+	return []*netlink.Rule{refuse, lookup}
+}
+
+const ruleUnreachable = 7 // FR_ACT_UNREACHABLE
+
+// mirrorContact brings the table's default route in line with the host's route
+// to the home agent.
+func (p *Plane) mirrorContact(c *contact) error {
+	h, err := p.lookup(c.HomeAgent, c.CareOf)
+	if errors.Is(err, dataplane.ErrUnreachable) {
+		p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
+		h = hop{}
+	} else if err != nil {
+		return err
+	}
+	c.hop = h
+	if err := p.putContact(c); err != nil {
+		return err
+	}
+	if h == (hop{}) {
+		old := c.installed
+		c.installed = nil
+		return p.deleteRoute(old)
+	}
+	return p.setRoute(&c.installed, p.route(everywhere, c.table, h))
+}
+
+func (p *Plane) putContact(c *contact) error {
+	return put(p.programs.Contacts, mapAddress(c.Home), mapContact{
+		CareOf:    mapAddress(c.CareOf),
+		HomeAgent: mapAddress(c.HomeAgent),
+		Gateway:   mapAddress(c.hop.gateway),
+	})
+}
+
+// RemoveContact implements dataplane.Plane.
+func (p *Plane) RemoveContact(home netip.Addr) error {
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.mu.Unlock()
+	c, ok := p.contacts[home]
+	if !ok {
+		return nil
+	}
+	if err := p.undoContact(c); err != nil {
+		return fmt.Errorf("tcbpf: removing contact address %v: %w", home, err)
+	}
+	delete(p.contacts, home)
+	return nil
+}
+
+// undoContact goes back the way of installContact. The program keeps the
+// address as one that is gone: sockets that are still bound to it must not send.
+func (p *Plane) undoContact(c *contact) error {
+	errs := []error{p.markGone(c.Home, mapContact{CareOf: mapAddress(c.CareOf), HomeAgent: mapAddress(c.HomeAgent)})}
+	if c.address {
+		delete(p.locals, c.Home)
+		errs = append(errs, remove(p.programs.Locals, mapAddress(c.Home)))
+		if err := p.nl.AddrDel(p.lo, contactAddress(c.Home)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			errs = append(errs, fmt.Errorf("removing the address from lo: %w", err))
+		}
+	}
+	for f, state := range p.flows {
+		if f.Home == c.Home {
+			errs = append(errs, p.undoFlow(f, state))
+		}
+	}
+	errs = append(errs, p.deleteRoute(c.installed))
+	for _, rule := range p.contactRules(c.Home, c.table) {
+		if err := p.nl.RuleDel(rule); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("removing rule %v: %w", rule, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// markGone lets nothing more leave with this source.
+func (p *Plane) markGone(home netip.Addr, v mapContact) error {
+	v.Gone = 1
+	if err := put(p.programs.Contacts, mapAddress(home), v); err != nil {
+		return err
+	}
+	if !slices.Contains(p.gone, home) {
+		p.gone = append(p.gone, home)
+	}
+	return nil
+}
+
+// makeRoomForContact forgets the longest gone contact address where the map is full.
+func (p *Plane) makeRoomForContact() error {
+	for len(p.contacts)+len(p.gone) >= maxContacts && len(p.gone) > 0 {
+		if err := remove(p.programs.Contacts, mapAddress(p.gone[0])); err != nil {
+			return err
+		}
+		p.gone = p.gone[1:]
+	}
+	return nil
+}
+
+// freeTable finds a routing table that no rule names.
+func (p *Plane) freeTable() (int, error) {
+	rules, err := p.nl.RuleList(unix.AF_INET6)
+	if err != nil {
+		return 0, fmt.Errorf("listing rules: %w", explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
+	}
+	taken := map[int]bool{}
+	for _, r := range rules {
+		taken[r.Table] = true
+	}
+	for table := firstTable; ; table++ {
+		if !taken[table] {
+			return table, nil
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package tcbpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// flow is a flow with a route of its own.
+type flow struct {
+	dataplane.Route
+	installed *netlink.Route // its host route in the contact's table, if it needs one
+	// undeclared: known only for its narrow path; the programs and State do not
+	// know of it.
+	undeclared bool
+}
+
+// SetRoute implements dataplane.Plane. The flow's contact address must have
+// been declared.
+func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
+	if err := f.Check(); err != nil {
+		return fmt.Errorf("tcbpf: %w", err)
+	}
+	if r.Kind > dataplane.Held {
+		return fmt.Errorf("tcbpf: flow %v: unknown kind %v", f, r.Kind)
+	}
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.mu.Unlock()
+	if err := p.setFlow(f, r); err != nil {
+		return fmt.Errorf("tcbpf: flow %v: %v: %w", f, r.Kind, err)
+	}
+	return nil
+}
+
+func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
+	c, ok := p.contacts[f.Home]
+	if !ok {
+		return dataplane.ErrNoContact
+	}
+	state, known := p.flows[f]
+	if !known {
+		state = &flow{}
+	}
+	if state.Kind != r.Kind {
+		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
+	}
+	old := *state
+	state.Route, state.undeclared = r, false
+	if err := p.mirrorFlow(c, f, state); err != nil {
+		state.Route, state.undeclared = old.Route, old.undeclared
+		if !known {
+			err = errors.Join(err, p.undoFlow(f, state))
+		}
+		return err
+	}
+	p.flows[f] = state
+	return nil
+}
+
+// RemoveRoute implements dataplane.Plane.
+func (p *Plane) RemoveRoute(f dataplane.Flow) error {
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.mu.Unlock()
+	state, ok := p.flows[f]
+	if !ok {
+		return nil
+	}
+	if err := p.undoFlow(f, state); err != nil {
+		return fmt.Errorf("tcbpf: removing flow %v: %w", f, err)
+	}
+	return nil
+}
+
+func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
+	delete(p.narrow, path{f.Home, f.Client})
+	if err := errors.Join(p.deleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
+		return err
+	}
+	delete(p.flows, f)
+	return nil
+}
+
+// mirrorFlow brings the flow's host route and map entry in line with its kind
+// and the host's route to the client. A packet in between leaves rewritten in
+// the old or in the new way, to the next hop of the one or the other; so the
+// route that leads a packet to a neighbour on our own link exists only while the
+// map says that packets go there.
+func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
+	h := c.hop
+	if state.Kind == dataplane.Optimised {
+		var err error
+		if h, err = p.lookup(f.Client, c.CareOf); err != nil {
+			return err
+		}
+	}
+	own := h.gateway != c.hop.gateway
+	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.mtu {
+		h.mtu = n.mtu
+	}
+	if own { // map first
+		if err := p.putFlow(f, state.Kind, true); err != nil {
+			return err
+		}
+	}
+	if h != c.hop && h != (hop{}) {
+		if err := p.setRoute(&state.installed, p.route(host(f.Client), c.table, h)); err != nil {
+			return err
+		}
+	} else {
+		if err := p.deleteRoute(state.installed); err != nil {
+			return err
+		}
+		state.installed = nil
+	}
+	if own || state.undeclared {
+		return nil
+	}
+	return p.putFlow(f, state.Kind, false)
+}
+
+// putFlow writes the map entry and keeps its stamp.
+func (p *Plane) putFlow(f dataplane.Flow, kind dataplane.RouteKind, own bool) error {
+	var v mapRoute
+	if err := p.programs.Routes.Lookup(flowKey(f), &v); err != nil {
+		v = mapRoute{}
+	}
+	v.Kind, v.OwnNextHop = uint32(kind), 0
+	if own {
+		v.OwnNextHop = 1
+	}
+	return put(p.programs.Routes, flowKey(f), v)
+}
+
+// mirrorFlows does so for every flow of a contact address.
+func (p *Plane) mirrorFlows(home netip.Addr) error {
+	c, ok := p.contacts[home]
+	if !ok {
+		return nil
+	}
+	var errs []error
+	for f, state := range p.flows {
+		if f.Home == home {
+			errs = append(errs, p.mirrorFlow(c, f, state))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,204 @@
+package tcbpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/cilium/ebpf/ringbuf"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// Plane implements dataplane.Plane by eBPF programs at tc.
+type Plane struct {
+	cfg    Config
+	logger *slog.Logger
+	lock   net.Listener
+
+	link     netlink.Link
+	lo       netlink.Link
+	nl       *netlink.Handle
+	programs *programs
+	mtu      *mtuFile
+
+	ring   *ringbuf.Reader
+	events chan dataplane.Event
+	icmp   *icmpSockets
+	own    ownCounters
+
+	stop  context.CancelFunc
+	loops sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows, and every change to the host
+	closed   bool
+	contacts map[netip.Addr]*contact
+	flows    map[dataplane.Flow]*flow
+	bindings map[bindingID]dataplane.Binding
+	tunnels  map[netip.Addr]dataplane.Tunnel
+	homes    map[netip.Addr]*home
+	locals   map[netip.Addr]bool
+	gone     []netip.Addr // removed contact addresses, oldest first
+	narrow   map[path]narrowPath
+}
+
+var _ dataplane.Plane = (*Plane)(nil)
+
+// New attaches the programs to the interface, takes away what a dead process
+// left in this network namespace, and begins to follow the host's routes. The
+// plane stays in the namespace of the calling thread.
+func New(cfg Config) (*Plane, error) {
+	cfg = cfg.withDefaults()
+	p := &Plane{
+		cfg:      cfg,
+		logger:   cfg.Logger,
+		events:   make(chan dataplane.Event, cfg.MaxEvents),
+		contacts: map[netip.Addr]*contact{},
+		flows:    map[dataplane.Flow]*flow{},
+		bindings: map[bindingID]dataplane.Binding{},
+		tunnels:  map[netip.Addr]dataplane.Tunnel{},
+		homes:    map[netip.Addr]*home{},
+		locals:   map[netip.Addr]bool{},
+		narrow:   map[path]narrowPath{},
+	}
+	if err := p.start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("tcbpf: on interface %s: %w", cfg.Interface, err), p.release())
+	}
+	return p, nil
+}
+
+func (p *Plane) start() (err error) {
+	if p.lock, err = lockNamespace(); err != nil {
+		return err
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
+	}
+	if p.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	if p.link, err = p.nl.LinkByName(p.cfg.Interface); err != nil {
+		return fmt.Errorf("finding the interface: %w", err)
+	}
+	if p.lo, err = p.nl.LinkByName("lo"); err != nil {
+		return fmt.Errorf("finding lo: %w", err)
+	}
+	if p.programs, err = load(p.cfg, p.link); err != nil {
+		return err
+	}
+	if p.mtu, err = openMTU(p.cfg.Interface); err != nil {
+		return err
+	}
+	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
+		return fmt.Errorf("reading events: %w", err)
+	}
+	if p.icmp, err = openICMP(); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	changes, err := subscribe(ctx, p.logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil { // nobody will follow
+			p.loops.Go(changes.drain)
+		}
+	}()
+	if err := p.syncLocals(); err != nil {
+		return err
+	}
+	left, err := p.findLeftovers()
+	if err != nil {
+		return err
+	}
+	// The dead process's filters still guard its contact addresses; ours must
+	// know them before they take over, and only then may the rules go.
+	for _, h := range left.homes() {
+		if err := p.markGone(h, mapContact{}); err != nil {
+			return err
+		}
+	}
+	if err := attach(p.nl, p.link, p.programs.fds()); err != nil {
+		return err
+	}
+	if err := p.removeLeftovers(left); err != nil {
+		return err
+	}
+	p.loops.Go(func() { p.readEvents() })
+	p.loops.Go(func() { p.readTooBig() })
+	p.loops.Go(func() { p.follow(ctx, changes) })
+	return nil
+}
+
+// Close takes everything of this plane off the host. What could not be taken
+// off is in the error; the next New on this host tries again.
+func (p *Plane) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	var errs []error
+	for _, c := range p.contacts {
+		errs = append(errs, p.undoContact(c))
+	}
+	for addr, h := range p.homes {
+		errs = append(errs, p.deleteRoute(h.installed))
+		delete(p.homes, addr)
+	}
+	errs = append(errs, detach(p.nl, p.link))
+	p.mu.Unlock()
+	if err := errors.Join(append(errs, p.release())...); err != nil {
+		return fmt.Errorf("tcbpf: closing: %w", err)
+	}
+	return nil
+}
+
+// release ends the loops and gives back what the process holds.
+func (p *Plane) release() error {
+	var errs []error
+	if p.stop != nil {
+		p.stop()
+	}
+	if p.ring != nil {
+		errs = append(errs, p.ring.Close())
+	}
+	if p.icmp != nil {
+		errs = append(errs, p.icmp.Close())
+	}
+	p.loops.Wait()
+	if p.programs != nil {
+		errs = append(errs, p.programs.Close())
+	}
+	if p.mtu != nil {
+		errs = append(errs, p.mtu.Close())
+	}
+	if p.nl != nil {
+		p.nl.Close()
+	}
+	if p.lock != nil {
+		errs = append(errs, p.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// enter begins a call that changes or reads the declared state; the caller
+// unlocks mu.
+func (p *Plane) enter() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return fmt.Errorf("tcbpf: %w", dataplane.ErrClosed)
+	}
+	return nil
+}

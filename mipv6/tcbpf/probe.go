@@ -1,0 +1,91 @@
+package tcbpf
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// MissingError says which option this kernel was built without.
+type MissingError struct {
+	Option string // "CONFIG_NET_CLS_BPF"
+	Err    error  // the kernel's answer
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("kernel lacks %s: %v", e.Option, e.Err)
+}
+
+// Unwrap gives the kernel's answer.
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// explain names the option whose absence such an answer means.
+func explain(err error, option string) error {
+	for _, e := range []error{unix.ENOENT, unix.EOPNOTSUPP, unix.ENOSYS, unix.EAFNOSUPPORT, unix.ENODEV} {
+		if errors.Is(err, e) {
+			return &MissingError{Option: option, Err: err}
+		}
+	}
+	return err
+}
+
+// oldest is the first kernel whose bpf_skb_adjust_room and
+// bpf_redirect_neigh can all that the programs ask.
+const oldest = 5<<16 | 10<<8
+
+// Probe reports whether this kernel can carry the plane; if not, the error
+// is one line that names what is missing. It tries everything in a network
+// namespace of its own and changes nothing on the host.
+func Probe() error {
+	version, err := features.LinuxVersionCode()
+	if err != nil {
+		return fmt.Errorf("tcbpf: kernel version: %w", err)
+	}
+	if version < oldest {
+		return fmt.Errorf("tcbpf: Linux %d.%d is too old: 5.10 or later is needed", version>>16, version>>8&0xff)
+	}
+	result := make(chan error, 1)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine, and with it the namespace.
+		runtime.LockOSThread()
+		result <- probeInNamespace()
+	}()
+	if err := <-result; err != nil {
+		return fmt.Errorf("tcbpf: %w", err)
+	}
+	return nil
+}
+
+func probeInNamespace() error {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("a network namespace to try in: %w", explain(err, "CONFIG_NET_NS"))
+	}
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("opening netlink: %w", err)
+	}
+	defer nl.Close()
+	rule := netlink.NewRule()
+	rule.Family, rule.Priority, rule.Table, rule.Protocol = unix.AF_INET6, 1, firstTable, protocol
+	if err := nl.RuleAdd(rule); err != nil {
+		return fmt.Errorf("adding an IPv6 rule: %w", explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
+	}
+	lo, err := nl.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("finding lo: %w", err)
+	}
+	programs, err := load(Config{}.withDefaults(), lo)
+	if err != nil {
+		return err
+	}
+	defer programs.Close()
+	return attach(nl, lo, programs.fds())
+}

@@ -1,0 +1,139 @@
+// Command demo shows vanycast at work, on this kernel, with real programs: it
+// builds the laboratory of the thesis's example, installs vanycast on it as a
+// user would, and drives Debian's telnet through the session of the thesis's
+// §6.2.2. What telnet shows is printed as it comes; a table of the handoffs
+// follows, and the same as build/demo.json. It exits 0 only if everything went
+// as it must.
+//
+//	demo         the session (make demo)
+//	demo -lab    leaves the laboratory up to be tried by hand (make lab)
+//	demo -down   takes that laboratory down (make lab-down)
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/vanycast/vanycast/tests/cluster"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// patience bounds the whole demonstration.
+const patience = 110 * time.Second
+
+func main() {
+	up := flag.Bool("lab", false, "leave the laboratory up, to try by hand")
+	down := flag.Bool("down", false, "take down what -lab left")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *up, *down); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, up, down bool) error {
+	root, err := cluster.Root()
+	if err != nil {
+		return err
+	}
+	build := filepath.Join(root, "build")
+	state := filepath.Join(build, "lab", "state.json")
+	if down {
+		err := lab.TakeDown(state)
+		if errors.Is(err, lab.ErrNotUp) {
+			fmt.Println("no laboratory is up")
+			return nil
+		}
+		if err == nil {
+			fmt.Println("the laboratory is down")
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the demonstration took longer than %v", patience))
+	defer cancel()
+
+	fmt.Println("building the programs")
+	bin := filepath.Join(build, "bin")
+	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return lab.Run("demo", logger, func(tb lab.TB) error {
+		if up {
+			return leaveUp(ctx, tb, bin, state)
+		}
+		return demonstrate(ctx, tb, bin, filepath.Join(build, "demo.json"))
+	})
+}
+
+// workers is how many clients each replica's echo server serves at once.
+const workers = 4
+
+// install brings up the laboratory with everything on it.
+func install(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...cluster.Option) (*cluster.Cluster, map[string]*cluster.Daemon, error) {
+	c, err := cluster.New(ctx, tb, n, bin, opts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	fmt.Println("starting vanycastd on ha, modern, glass, reich and adams")
+	daemons, err := c.StartAll(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	fmt.Println("starting the echo servers, as an unprivileged user")
+	for _, name := range lab.Replicas() {
+		if _, err := c.StartEcho(name, workers); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c, daemons, c.WaitServing(ctx, daemons, "echo")
+}
+
+// demonstrate runs both sessions and shows what came of them.
+func demonstrate(ctx context.Context, tb lab.TB, bin, result string) error {
+	n := lab.Thesis(tb, lab.Wire())
+	fmt.Println("hosts: router, ha, glass, reich, adams, modern, legacy, each a network namespace " + n.Prefix() + "NAME")
+	_, daemons, err := install(ctx, tb, n, bin)
+	if err != nil {
+		return err
+	}
+	watch, err := watchLinks(n)
+	if err != nil {
+		return err
+	}
+	if err := telnet(ctx, n.Modern, func(t *cluster.Telnet) error { return thesisSession(ctx, t) }); err != nil {
+		return fmt.Errorf("modern: %w", err)
+	}
+	if err := telnet(ctx, n.Legacy, func(t *cluster.Telnet) error { return legacySession(ctx, t) }); err != nil {
+		return fmt.Errorf("legacy: %w", err)
+	}
+	handoffs, err := collect(ctx, daemons, n)
+	if err != nil {
+		return err
+	}
+	if err := watch.stop(); err != nil {
+		return err
+	}
+	lost, err := watch.lost(ctx, handoffs)
+	if err != nil {
+		return err
+	}
+	for i := range handoffs {
+		handoffs[i].Lost = lost[i]
+	}
+	fmt.Print(table(handoffs))
+	if err := writeResult(result, handoffs); err != nil {
+		return err
+	}
+	return errors.Join(judge(handoffs), watch.judge(ctx))
+}

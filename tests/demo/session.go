@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/vanycast/vanycast/tests/cluster"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// telnet connects to the contact address from a host and gives the session to
+// body. It shows what telnet shows.
+func telnet(ctx context.Context, h *lab.Host, body func(*cluster.Telnet) error) error {
+	fmt.Printf("\n%s$ telnet %s 4000\n", h.Name(), lab.ContactAddress)
+	screen := &screen{out: os.Stdout}
+	t, err := cluster.DialTelnet(ctx, h, screen)
+	if t == nil {
+		return err
+	}
+	defer screen.end()
+	if err == nil {
+		err = t.Greeted(ctx)
+	}
+	if err == nil {
+		err = body(t)
+	}
+	return errors.Join(err, t.Close())
+}
+
+// thesisSession is the thesis's §6.2.2, with two more handoffs at its end.
+func thesisSession(ctx context.Context, t *cluster.Telnet) error {
+	history := ""
+	for _, line := range []string{
+		"Please echo my data",
+		"Some more data",
+		"!Echo all up to now",
+		"I want a Handover",
+		"Another Handover please",
+		"I want more Handovers directly after each other: HiHaHoHeHuHa and echo this sentence",
+		"!Echo all up to now",
+		"Happy with two more: H",
+		"!And that was all",
+	} {
+		step := t.Say
+		if strings.HasPrefix(line, "!") {
+			step = func(ctx context.Context, line string) error { return t.All(ctx, line, history) }
+		}
+		if err := step(ctx, line); err != nil {
+			return err
+		}
+		history += strings.ReplaceAll(line, "H", "") + "/"
+	}
+	return t.Quit(ctx)
+}
+
+// legacySession shows a client without Mobile IPv6: served through the
+// tunnel, told why it cannot be handed over, served on.
+func legacySession(ctx context.Context, t *cluster.Telnet) error {
+	if err := t.Say(ctx, "Please echo my data"); err != nil {
+		return err
+	}
+	if err := t.Send("I want a Handover"); err != nil {
+		return err
+	}
+	if _, err := t.Answer(ctx, `\nSorry, I could not hand you over[^\n]*Mobile IPv6[^\n]*\n`); err != nil {
+		return err
+	}
+	if err := t.Echoed(ctx, "I want a Handover"); err != nil {
+		return err
+	}
+	if err := t.All(ctx, "!Echo all up to now", "Please echo my data/I want a andover/"); err != nil {
+		return err
+	}
+	return t.Quit(ctx)
+}

@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// Display filters, in tshark's language, for what must never be seen.
+const (
+	// FilterReset is a TCP reset.
+	FilterReset = "tcp.flags.reset == 1"
+	// FilterMalformed is whatever a dissector could not make sense of.
+	FilterMalformed = "_ws.malformed"
+	// FilterBadChecksum is a wrong checksum of any protocol we send; only for
+	// captures of links made with Wire, whole packets. Those of
+	// Mobility Headers tshark 4.0 does not verify; Problems does.
+	FilterBadChecksum = `tcp.checksum.status == "Bad" || udp.checksum.status == "Bad" || icmpv6.checksum.status == "Bad"`
+)
+
+// Frames are the frames of the capture that match a display filter (all for
+// ""), one line each, in tshark's summary form.
+func (c *Capture) Frames(ctx context.Context, filter string) ([]string, error) {
+	return c.tshark(ctx, filter)
+}
+
+// Count counts the frames that match a display filter.
+func (c *Capture) Count(ctx context.Context, filter string) (int, error) {
+	rows, err := c.Fields(ctx, filter, "frame.number")
+	return len(rows), err
+}
+
+// Fields prints fields of the frames that match a display filter: one row for
+// each frame, one string for each field (its values comma-separated).
+func (c *Capture) Fields(ctx context.Context, filter string, fields ...string) ([][]string, error) {
+	args := []string{"-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"}
+	for _, f := range fields {
+		args = append(args, "-e", f)
+	}
+	lines, err := c.tshark(ctx, filter, args...)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([][]string, len(lines))
+	for i, line := range lines {
+		rows[i] = strings.Split(line, "\t")
+	}
+	return rows, nil
+}
+
+// Problems are the frames that no capture of ours may hold: malformed ones,
+// bad checksums (those of Mobility Headers included) and resets. An empty list
+// is the good answer.
+func (c *Capture) Problems(ctx context.Context) ([]string, error) {
+	problems, err := c.Frames(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset))
+	if err != nil {
+		return nil, err
+	}
+	mobility, err := c.badMobility()
+	return append(problems, mobility...), err
+}
+
+// tshark reads the capture with all checksums verified.
+func (c *Capture) tshark(ctx context.Context, filter string, args ...string) ([]string, error) {
+	argv := append([]string{"-n", "-r", c.path,
+		"-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE",
+		// Nothing of ours spans frames, and reassembly would hide a bad one.
+		"-o", "tcp.desegment_tcp_streams:FALSE",
+	}, args...)
+	if filter != "" {
+		argv = append(argv, "-Y", filter)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "tshark", argv...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("lab: tshark -r %s -Y %q: %w: %s", c.path, filter, err, strings.TrimSpace(stderr.String()))
+	}
+	text := strings.TrimRight(string(out), "\n")
+	if text == "" {
+		return nil, nil
+	}
+	return strings.Split(text, "\n"), nil
+}

@@ -1,0 +1,86 @@
+// Command stream is the server of the bulk transfer test: it sends a known
+// stream and hashes what the client sends, both at once, and hands the client
+// to another replica every so many received bytes, in the middle of it all.
+//
+//	stream -seed N -size BYTES -every BYTES
+//
+// When the client has ended its side and all is sent, the client is told the
+// hash of what the servers received, and how many they were.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net/netip"
+	"os/signal"
+	"syscall"
+
+	"github.com/vanycast/vanycast"
+)
+
+// job is what every client gets.
+type job struct {
+	seed  uint64
+	size  int64 // bytes to send
+	every int64 // received bytes between handoffs; 0: none
+}
+
+func main() {
+	var j job
+	flag.Uint64Var(&j.seed, "seed", 1, "which stream to send")
+	flag.Int64Var(&j.size, "size", 1<<20, "how many bytes of it")
+	flag.Int64Var(&j.every, "every", 0, "hand off after so many received bytes")
+	service := flag.String("service", "stream", "name of the service")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	ln, err := vanycast.Listen(ctx, *service)
+	if err != nil {
+		log.Fatal(err)
+	}
+	context.AfterFunc(ctx, func() { _ = ln.Close() })
+	for {
+		c, err := ln.AcceptConn()
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			log.Fatal(err)
+		}
+		go func() {
+			if err := j.serve(c); err != nil {
+				log.Printf("client %v: %v", c.RemoteAddr(), err)
+			}
+		}()
+	}
+}
+
+// serve goes on with a client until it is finished or handed off.
+func (j *job) serve(c *vanycast.Conn) error {
+	p, err := resume(c.State())
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	p.Servers++
+	for {
+		finished, err := j.exchange(c, p)
+		if err != nil {
+			return errors.Join(err, c.Close())
+		}
+		if finished {
+			return farewell(c, p)
+		}
+		state, err := p.marshal()
+		if err != nil {
+			return errors.Join(err, c.Close())
+		}
+		c.SetState(state)
+		err = c.Handoff(context.Background(), netip.Addr{})
+		if err == nil {
+			return nil
+		}
+		log.Printf("client %v: stays: %v", c.RemoteAddr(), err)
+	}
+}

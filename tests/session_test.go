@@ -1,0 +1,128 @@
+package tests
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vanycast/vanycast/tests/cluster"
+)
+
+// A telnet session moves with every H, history and half-typed line included.
+func TestTelnetMovesBetweenReplicas(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
+	session := s.telnet(ctx, t)
+	must(t, session.Say(ctx, "Please echo my data"))
+	must(t, session.Say(ctx, "HiHaHoHeHuHa"))
+	must(t, session.All(ctx, "!all", "Please echo my data/iaoeua/"))
+	must(t, session.Quit(ctx))
+	judge()
+}
+
+// A client without Mobile IPv6 is served through the tunnel, stays where it is
+// when a handoff is wanted, and is told why.
+func TestLegacyClientStays(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, "legacy", "glass")
+	session, err := cluster.DialTelnet(ctx, s.Legacy, io.Discard)
+	must(t, err)
+	defer session.Close()
+	must(t, session.Greeted(ctx))
+	before := session.Served
+	for range 3 {
+		must(t, session.Send("H"))
+		_, err := session.Answer(ctx, `Sorry, I could not hand you over[^\n]*Mobile IPv6`)
+		must(t, err)
+		must(t, session.Greeted(ctx))
+		if session.Served != before {
+			t.Errorf("served by %s, then by %s", before, session.Served)
+		}
+	}
+	must(t, session.Quit(ctx))
+	judge()
+}
+
+// Where no other replica can take the client it stays alive where it is, with
+// all it had.
+func TestHandoffRefused(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t, cluster.WithReplicas("glass", "reich"))
+	s.echoAt(ctx, t, "glass") // none at reich: it refuses
+	judge := s.capture(ctx, t, "modern", "glass", "reich")
+	session := s.telnet(ctx, t)
+	must(t, session.Say(ctx, "before"))
+	must(t, session.Send("afterH"))
+	_, err := session.Answer(ctx, `Sorry, I could not hand you over`)
+	must(t, err)
+	must(t, session.Greeted(ctx))
+	if session.Served != "glass" {
+		t.Errorf("served by %q, want glass", session.Served)
+	}
+	must(t, session.Echoed(ctx, "after"))
+	must(t, session.All(ctx, "!", "before/after/"))
+	must(t, session.Quit(ctx))
+	judge()
+}
+
+// A replica that is dead is passed over: the next target takes the client.
+func TestHandoffToDeadReplica(t *testing.T) {
+	ctx := testContext(t, 120*time.Second)
+	s := bringUp(ctx, t)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, "modern", "glass", "reich")
+	session := s.telnet(ctx, t)
+	for session.Served == "adams" { // it is to die, without the client
+		must(t, session.Say(ctx, "H"))
+	}
+	// A dead host, not a dead process: nobody answers, not even with a reset.
+	s.Adams.IP("link", "set", "eth0", "down")
+	for range 6 {
+		must(t, session.Say(ctx, "still here? H"))
+		if session.Served == "adams" {
+			t.Fatal("served by a dead replica")
+		}
+	}
+	failed := uint64(0)
+	for _, name := range []string{"glass", "reich"} {
+		var replicas []struct {
+			Address string `json:"address"`
+			Failed  uint64 `json:"failed"`
+		}
+		must(t, s.daemons[name].Get(ctx, "/v1/replicas", &replicas))
+		for _, r := range replicas {
+			failed += r.Failed
+		}
+	}
+	if failed == 0 {
+		t.Error("adams was never tried: the test shows nothing")
+	}
+	must(t, session.Quit(ctx))
+	judge()
+}
+
+// When an application dies its clients' connections are closed in order: an
+// end of file, no reset.
+func TestApplicationKilled(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t)
+	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams")
+	session := s.telnet(ctx, t)
+	must(t, session.Say(ctx, "Hello"))
+	must(t, servers[session.Served].Kill9())
+	must(t, session.Ended(ctx))
+	judge()
+	if text := session.Text(); strings.Contains(text, "reset") {
+		t.Errorf("telnet saw a reset:\n%s", text)
+	}
+	// The others serve on.
+	next := s.telnet(ctx, t)
+	must(t, next.Say(ctx, "anybody there?"))
+	must(t, next.Quit(ctx))
+}

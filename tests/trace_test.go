@@ -1,0 +1,95 @@
+package tests
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vanycast/vanycast/tests/cluster"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// traced are the hosts that run a daemon.
+var traced = []string{"ha", "modern", "glass", "reich", "adams"}
+
+func traces(ctx context.Context, t *testing.T, c *cluster.Cluster) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	for _, name := range traced {
+		trace, err := c.Lookup(name).Trace(ctx)
+		must(t, err)
+		all[name] = strings.Split(trace, "\n")
+	}
+	return all
+}
+
+// useIt makes everything that a daemon puts on a host be there: registration,
+// tunnel, bindings, routes.
+func (s *site) useIt(ctx context.Context, t *testing.T) *cluster.Telnet {
+	t.Helper()
+	session := s.telnet(ctx, t)
+	must(t, session.Say(ctx, "HHello"))
+	return session
+}
+
+// SIGTERM leaves no trace of a daemon on its host, even while clients are
+// served.
+func TestSIGTERMLeavesNoTrace(t *testing.T) {
+	ctx := testContext(t, 120*time.Second)
+	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries)
+	must(t, err)
+	before := traces(ctx, t, c)
+	s := &site{Cluster: c}
+	s.daemons, err = c.StartAll(ctx)
+	must(t, err)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	session := s.useIt(ctx, t)
+	if cmp.Equal(before, traces(ctx, t, c)) {
+		t.Fatal("the daemons changed nothing: the test shows nothing")
+	}
+	for _, name := range traced[1:] { // the replicas deregister at ha
+		must(t, s.daemons[name].Stop())
+	}
+	must(t, s.daemons["ha"].Stop())
+	must(t, session.Close())
+	if diff := cmp.Diff(before, traces(ctx, t, c)); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}
+
+// What kill -9 leaves behind is taken away by the next daemon, and nothing of
+// it is left when that ends in order.
+func TestKill9ThenRestartLeavesNoTrace(t *testing.T) {
+	ctx := testContext(t, 180*time.Second)
+	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries)
+	must(t, err)
+	before := traces(ctx, t, c)
+	s := &site{Cluster: c}
+	s.daemons, err = c.StartAll(ctx)
+	must(t, err)
+	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
+	session := s.useIt(ctx, t)
+	for _, name := range traced {
+		must(t, s.daemons[name].Kill9())
+	}
+	for _, p := range servers {
+		must(t, p.Stop())
+	}
+	must(t, session.Close())
+
+	// The second life serves as the first did.
+	s.daemons, err = c.StartAll(ctx)
+	must(t, err)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	must(t, s.useIt(ctx, t).Quit(ctx))
+	for _, name := range traced[1:] {
+		must(t, s.daemons[name].Stop())
+	}
+	must(t, s.daemons["ha"].Stop())
+	if diff := cmp.Diff(before, traces(ctx, t, c)); diff != "" {
+		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}
