@@ -88,13 +88,8 @@ func (a *answer) send(r bindings.Result) []action {
 	return []action{{kind: actSend, packet: p}}
 }
 
-// packet goes to where the update came from, with a type 2 routing header if
-// that was not the home address itself.
 func (a *answer) packet(r bindings.Result) *mipv6.Packet {
-	p := &mipv6.Packet{Src: a.received.Dst, Dst: a.received.Source()}
-	if a.received.CareOf.IsValid() {
-		p.RoutingHome = a.received.Src
-	}
+	p := a.received.Reply()
 	m := &mipv6.BindingAcknowledgement{Status: r.Status, Sequence: r.Sequence, Lifetime: r.Lifetime}
 	var mac func([]byte) mipv6.Authenticator
 	if a.authority != nil {

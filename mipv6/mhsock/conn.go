@@ -77,3 +77,14 @@ func (e ICMPError) NoMobileIPv6() bool {
 	return e.Type == TypeParameterProblem && e.From == e.Dst &&
 		(e.Code == CodeUnrecognizedNextHeader && e.Mobility || e.Code == CodeUnrecognizedOption && e.Home.IsValid())
 }
+
+// Reply is an empty packet that goes back to where the message came from: to
+// its true source, with a type 2 routing header if the message had a Home
+// Address option (RFC 6275 §9.5.4, §10.3.1).
+func (r Received) Reply() *mipv6.Packet {
+	p := &mipv6.Packet{Src: r.Dst, Dst: r.Source()}
+	if r.CareOf.IsValid() {
+		p.RoutingHome = r.Src
+	}
+	return p
+}

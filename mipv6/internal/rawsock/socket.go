@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 
@@ -76,16 +77,16 @@ func (s *Socket) Control(f func(fd int) error) error {
 }
 
 // Send sends one packet from src, which the route is looked up for, to dst, in
-// whose zone it leaves. What the socket cannot take at once is an error.
+// whose zone (an interface's name or index) it leaves. What the socket cannot take at once is an error.
 func (s *Socket) Send(b []byte, src, dst netip.Addr) error {
 	control := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: src.As16()})
 	to := &unix.SockaddrInet6{Addr: dst.As16()}
 	if zone := dst.Zone(); zone != "" {
-		i, err := net.InterfaceByName(zone)
+		i, err := zoneIndex(zone)
 		if err != nil {
 			return err
 		}
-		to.ZoneId = uint32(i.Index)
+		to.ZoneId = i
 	}
 	var err error
 	// The function says that it is done at the first try: no waiting.
@@ -96,6 +97,17 @@ func (s *Socket) Send(b []byte, src, dst netip.Addr) error {
 		return s.closedOr(cerr)
 	}
 	return os.NewSyscallError("sendmsg", err)
+}
+
+func zoneIndex(zone string) (uint32, error) {
+	if n, err := strconv.ParseUint(zone, 10, 31); err == nil {
+		return uint32(n), nil
+	}
+	i, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(i.Index), nil
 }
 
 func (s *Socket) closedOr(err error) error {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/internal/nd"
 )
 
 // Describe is a packet in one line, its checksum verified. Cookies, tokens and
@@ -24,7 +25,12 @@ func Describe(p *mipv6.Packet) string {
 
 func payload(p *mipv6.Packet) string {
 	src, dst := p.ChecksumAddresses()
-	if p.NextHeader == 58 && len(p.Payload) >= 8 {
+	if p.NextHeader == nd.Protocol {
+		if m, err := nd.Parse(p.Payload); err == nil {
+			return neighbour(m)
+		}
+	}
+	if p.NextHeader == nd.Protocol && len(p.Payload) >= 8 {
 		return fmt.Sprintf("ICMPv6 type %d code %d pointer %d", p.Payload[0], p.Payload[1], p.Payload[7])
 	}
 	if !mipv6.VerifyChecksum(p.Payload, src, dst) {
@@ -35,6 +41,26 @@ func payload(p *mipv6.Packet) string {
 		return err.Error()
 	}
 	return DescribeMessage(m)
+}
+
+func neighbour(m *nd.Message) string {
+	s := "Neighbor Solicitation"
+	if m.Advertisement {
+		s = "Neighbor Advertisement"
+	}
+	s += " " + m.Target.String()
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{{m.Router, "router"}, {m.Solicited, "solicited"}, {m.Override, "override"}, {len(m.Nonce) > 0, "nonce"}} {
+		if f.set {
+			s += ", " + f.name
+		}
+	}
+	if len(m.LinkLayer) > 0 {
+		s += ", at " + m.LinkLayer.String()
+	}
+	return s
 }
 
 // DescribeMessage is a message in one line.

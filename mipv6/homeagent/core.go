@@ -1,0 +1,169 @@
+package homeagent
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
+)
+
+// core is the role without I/O. It is not safe for concurrent use.
+type core struct {
+	cfg       Config
+	zone      string           // of the home link, for addresses there
+	linkLayer net.HardwareAddr // ours on the home link
+	random    io.Reader
+	cache     *bindings.Cache
+	limit     *mhsock.Limiter
+	pending   map[netip.Addr]*pending       // home addresses in duplicate address detection
+	adverts   map[netip.Addr]*advertisement // home addresses that the neighbours are still told of
+	counters  map[string]uint64
+}
+
+// actionKind is what the loop is to do.
+type actionKind uint8
+
+const (
+	actSend actionKind = iota + 1 // packet
+	actWatch
+	actUnwatch
+	actAddProxy
+	actRemoveProxy
+	actSetTunnel
+	actRemoveTunnel
+)
+
+// action is one thing to do. If one that has an answer fails, what core.failed
+// returns takes the place of the actions that follow.
+type action struct {
+	kind   actionKind
+	packet *mipv6.Packet    // of actSend
+	addr   netip.Addr       // of the neighbour discovery actions
+	tunnel dataplane.Tunnel // of the tunnel actions; only Home for actRemoveTunnel
+	answer *answer
+}
+
+func newCore(cfg Config, zone string, linkLayer net.HardwareAddr, random io.Reader) *core {
+	return &core{
+		cfg: cfg, zone: zone, linkLayer: linkLayer, random: random,
+		cache:    bindings.NewCache(bindings.Config{Limit: cfg.MaxBindings, MaxLifetime: cfg.MaxLifetime}),
+		limit:    mhsock.NewLimiter(),
+		pending:  make(map[netip.Addr]*pending),
+		adverts:  make(map[netip.Addr]*advertisement),
+		counters: make(map[string]uint64),
+	}
+}
+
+// message takes a received Mobility Header; false if it is not for a home
+// agent.
+func (c *core) message(now time.Time, r mhsock.Received) (actions []action, handled bool) {
+	m, err := mipv6.Parse(r.Message)
+	if err != nil {
+		c.count(CounterMalformed)
+		return c.limited(now, mhsock.Refusal(r, err)), true // §9.2
+	}
+	if u, ok := m.(*mipv6.BindingUpdate); ok && u.HomeRegistration {
+		return c.update(now, &answer{received: r, update: u}), true
+	}
+	return nil, false
+}
+
+// poll does what is due.
+func (c *core) poll(now time.Time) (actions []action) {
+	for _, home := range c.duePending(now) {
+		actions = append(actions, c.unique(now, home)...)
+	}
+	for _, home := range c.dueAdverts(now) {
+		actions = append(actions, c.advertise(now, home)...)
+	}
+	for _, e := range c.cache.Poll(now) {
+		if e.Kind == bindings.Expired {
+			c.count(CounterExpired)
+			actions = append(actions, c.removed(e.Binding)...)
+		}
+	}
+	return actions
+}
+
+// next is when poll has something to do; false for never.
+func (c *core) next() (next time.Time, ok bool) {
+	next, ok = c.cache.Next()
+	earlier := func(t time.Time) {
+		if !ok || t.Before(next) {
+			next, ok = t, true
+		}
+	}
+	for _, p := range c.pending {
+		earlier(p.due)
+	}
+	for _, a := range c.adverts {
+		earlier(a.due)
+	}
+	return next, ok
+}
+
+// withdraw ends every registration and every detection: the role ends.
+func (c *core) withdraw(now time.Time) (actions []action) {
+	for _, home := range sortedAddrs(c.pending) {
+		actions = append(actions, c.unpend(home)...)
+	}
+	for _, b := range c.cache.Bindings() {
+		c.cache.Remove(now, b.Key)
+		actions = append(actions, c.removed(b)...)
+	}
+	return actions
+}
+
+// removed undoes what registered did for a binding that the cache no longer
+// has (§10.3.2).
+func (c *core) removed(b bindings.Binding) []action {
+	delete(c.adverts, b.Home)
+	actions := []action{{kind: actRemoveTunnel, tunnel: dataplane.Tunnel{Home: b.Home}}}
+	for _, a := range defended(b.Home, b.LinkLocal) {
+		actions = append(actions, action{kind: actRemoveProxy, addr: a})
+	}
+	return actions
+}
+
+// defended are the addresses that are kept on the home link for a mobile node:
+// its home address, and with the L bit the link-local address of the same
+// interface identifier (§10.3.1).
+func defended(home netip.Addr, linkLocal bool) []netip.Addr {
+	addrs := []netip.Addr{home}
+	if linkLocal {
+		a := [16]byte{0: 0xfe, 1: 0x80}
+		h := home.As16()
+		copy(a[8:], h[8:])
+		addrs = append(addrs, netip.AddrFrom16(a))
+	}
+	return addrs
+}
+
+// limited sends an answer that strangers can provoke at will, or does not.
+func (c *core) limited(now time.Time, p *mipv6.Packet) []action {
+	if p == nil {
+		return nil
+	}
+	if !c.limit.Allow(now, p.Dst) {
+		c.count(CounterLimited)
+		return nil
+	}
+	return []action{{kind: actSend, packet: p}}
+}
+
+func (c *core) count(name string) { c.counters[name]++ }
+
+func sortedAddrs[V any](m map[netip.Addr]V) []netip.Addr {
+	addrs := make([]netip.Addr, 0, len(m))
+	for a := range m {
+		addrs = append(addrs, a)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs
+}

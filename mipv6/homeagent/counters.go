@@ -1,0 +1,14 @@
+package homeagent
+
+// Names of the counters (Role.Counters), in messages unless said.
+const (
+	CounterAccepted  = "registrations_accepted" // and deregistrations
+	CounterRefused   = "registrations_refused"
+	CounterPending   = "dropped_pending"   // Binding Updates that came during duplicate address detection
+	CounterDuplicate = "duplicates"        // home addresses that somebody on the home link has
+	CounterExpired   = "bindings_expired"  // registrations whose lifetime ended
+	CounterMalformed = "dropped_malformed" // what mipv6.Parse did not accept
+	CounterInvalid   = "dropped_invalid"   // impossible addresses
+	CounterLimited   = "dropped_limited"   // not answered because too much was asked
+	CounterFailed    = "failed"            // registrations that the host could not carry out
+)

@@ -1,0 +1,43 @@
+package homeagent
+
+import (
+	"errors"
+	"time"
+)
+
+// perform does what the core wants, in order.
+func (r *Role) perform(now time.Time, actions []action) error {
+	var errs []error
+	for len(actions) > 0 {
+		a := actions[0]
+		actions = actions[1:]
+		err := r.act(a)
+		if err != nil && a.answer != nil {
+			actions = r.core.failed(now, a)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Role) act(a action) error {
+	switch a.kind {
+	case actSend:
+		return r.deps.MH.Send(a.packet)
+	case actWatch:
+		return r.deps.Link.Watch(a.addr)
+	case actUnwatch:
+		return r.deps.Link.Unwatch(a.addr)
+	case actAddProxy:
+		return r.deps.Link.AddProxy(a.addr)
+	case actRemoveProxy:
+		return r.deps.Link.RemoveProxy(a.addr)
+	case actSetTunnel:
+		r.log.Info("registration", "home", a.tunnel.Home, "care_of", a.tunnel.CareOf)
+		return r.deps.Plane.SetTunnel(a.tunnel)
+	case actRemoveTunnel:
+		r.log.Info("registration ended", "home", a.tunnel.Home)
+		return r.deps.Plane.RemoveTunnel(a.tunnel.Home)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package homeagent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/homelink"
+	"github.com/vanycast/vanycast/mipv6/internal/scenario"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
+)
+
+const (
+	contact = "2001:db8:9::1"
+	agent   = "2001:db8:9::ff"
+	glass   = "2001:db8:1::10"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// ones is a source of randomness that is not.
+type ones struct{}
+
+func (ones) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 1
+	}
+	return len(b), nil
+}
+
+// story is one scenario: the core and a clock.
+//
+//	allow [home=] [careof=]         excludes everybody else
+//	at t=5s                         let time pass, and say what happens when
+//	bu seq= life= [home=] [careof=] [alt=] [to=] [L] [K] [not-H] [no-hao]
+//	neighbour target= [from=] [advertises] [own-nonce]
+//	host fails=watch|proxy|tunnel   the host refuses this from now on; nothing without fails
+//	withdraw                        the role ends
+//	bindings, counters              show
+type story struct {
+	t     *testing.T
+	core  *core
+	now   time.Time
+	fails string
+}
+
+func TestScenarios(t *testing.T) {
+	scenario.Run(t, func(t *testing.T) func(scenario.Command) string {
+		cfg := Config{Address: netip.MustParseAddr(agent), Prefix: netip.MustParsePrefix("2001:db8:9::/64"), Interface: "eth0"}
+		cfg = cfg.withDefaults()
+		if err := cfg.check(); err != nil {
+			t.Fatal(err)
+		}
+		s := &story{t: t, now: start, core: newCore(cfg, "eth0", net.HardwareAddr{2, 0, 0, 0, 0, 0xff}, ones{})}
+		return s.run
+	})
+}
+
+func (s *story) run(c scenario.Command) string {
+	switch c.Name {
+	case "allow":
+		if c.Has("home") {
+			s.core.cfg.Allow.Homes = append(s.core.cfg.Allow.Homes, c.Addr("home", ""))
+		}
+		if c.Has("careof") {
+			s.core.cfg.Allow.CareOf = append(s.core.cfg.Allow.CareOf, netip.MustParsePrefix(c.String("careof", "")))
+		}
+		return ""
+	case "at":
+		return s.until(start.Add(c.Duration("t")))
+	case "bu":
+		return s.update(c)
+	case "neighbour":
+		n := homelink.Neighbour{Src: c.Addr("from", "::"), Target: c.Addr("target", contact), Advertisement: c.Has("advertises")}
+		if c.Has("own-nonce") {
+			n.Nonce = []byte{1, 1, 1, 1, 1, 1}
+		}
+		return s.perform(s.core.heard(s.now, n))
+	case "host":
+		s.fails = c.String("fails", "")
+		return ""
+	case "withdraw":
+		return s.perform(s.core.withdraw(s.now))
+	case "bindings":
+		var b strings.Builder
+		for _, e := range s.core.cache.Bindings() {
+			fmt.Fprintf(&b, "%v at %v, number %d, until %v\n", e.Home, e.CareOf, e.Sequence, e.Expires.Sub(start))
+		}
+		return b.String()
+	case "counters":
+		var b strings.Builder
+		for _, name := range []string{CounterAccepted, CounterRefused, CounterPending, CounterInvalid, CounterLimited, CounterFailed} {
+			fmt.Fprintf(&b, "%s %d\n", name, s.core.counters[name])
+		}
+		return b.String()
+	}
+	return c.Unknown()
+}
+
+// until lets every deadline before the end happen at its moment.
+func (s *story) until(end time.Time) string {
+	var b strings.Builder
+	for {
+		next, ok := s.core.next()
+		if !ok || next.After(end) {
+			s.now = end
+			return b.String()
+		}
+		s.now = next
+		if out := s.perform(s.core.poll(s.now)); out != "" {
+			fmt.Fprintf(&b, "at %v\n%s", s.now.Sub(start), out)
+		}
+	}
+}
+
+func (s *story) update(c scenario.Command) string {
+	m := &mipv6.BindingUpdate{Sequence: uint16(c.Int("seq", 1)), Acknowledge: true, HomeRegistration: !c.Has("not-H"),
+		LinkLocal: c.Has("L"), KeyManagement: c.Has("K"), Lifetime: c.Seconds("life", 600)}
+	if c.Has("alt") {
+		m.Options = append(m.Options, &mipv6.AlternateCareOf{Addr: c.Addr("alt", "")})
+	}
+	p := &mipv6.Packet{Src: c.Addr("careof", glass), Dst: c.Addr("to", agent), HomeAddress: c.Addr("home", contact)}
+	if c.Has("no-hao") {
+		p.Src, p.HomeAddress = p.HomeAddress, netip.Addr{}
+	}
+	if err := p.Carry(m, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	r := mhsock.Received{Message: p.Payload}
+	r.Src, r.Dst = p.ChecksumAddresses()
+	if p.HomeAddress.IsValid() {
+		r.CareOf = p.Src
+	}
+	actions, handled := s.core.message(s.now, r)
+	if !handled {
+		return "not handled"
+	}
+	return s.perform(actions)
+}
+
+func (s *story) perform(actions []action) string {
+	var b strings.Builder
+	for len(actions) > 0 {
+		a := actions[0]
+		actions = actions[1:]
+		kind := ""
+		switch a.kind {
+		case actSend:
+			fmt.Fprintf(&b, "send %s\n", scenario.Describe(a.packet))
+		case actWatch:
+			kind = "watch"
+			fmt.Fprintf(&b, "watch %v\n", a.addr)
+		case actUnwatch:
+			fmt.Fprintf(&b, "unwatch %v\n", a.addr)
+		case actAddProxy:
+			kind = "proxy"
+			fmt.Fprintf(&b, "proxy %v\n", a.addr)
+		case actRemoveProxy:
+			fmt.Fprintf(&b, "no proxy %v\n", a.addr)
+		case actSetTunnel:
+			kind = "tunnel"
+			fmt.Fprintf(&b, "tunnel %v to %v from %v\n", a.tunnel.Home, a.tunnel.CareOf, a.tunnel.HomeAgent)
+		case actRemoveTunnel:
+			fmt.Fprintf(&b, "no tunnel %v\n", a.tunnel.Home)
+		}
+		if kind != "" && kind == s.fails {
+			b.WriteString("which fails\n")
+			actions = s.core.failed(s.now, a)
+		}
+	}
+	return b.String()
+}

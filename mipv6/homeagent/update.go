@@ -1,0 +1,144 @@
+package homeagent
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
+)
+
+// answer is a home registration, and what its Binding Acknowledgement is made
+// of.
+type answer struct {
+	received mhsock.Received
+	update   *mipv6.BindingUpdate
+}
+
+func (a *answer) home() netip.Addr { return a.received.Src }
+
+// careOf is that of the Alternate Care-of Address option, else the packet's
+// source (§10.3.1).
+func (a *answer) careOf() netip.Addr {
+	if alt, ok := mipv6.FindOption[*mipv6.AlternateCareOf](a.update); ok {
+		return alt.Addr
+	}
+	return a.received.Source()
+}
+
+func (a *answer) request() bindings.Request {
+	return bindings.Request{
+		Key:    bindings.Key{Local: a.received.Dst, Home: a.home()},
+		CareOf: a.careOf(), Sequence: a.update.Sequence, Lifetime: a.update.Lifetime,
+		HomeRegistration: true, LinkLocal: a.update.LinkLocal, KeyManagement: a.update.KeyManagement,
+	}
+}
+
+// packet is the acknowledgement. Its K bit stays clear: no key management moves
+// with the mobile node here (§10.3.1).
+func (a *answer) packet(r bindings.Result) *mipv6.Packet {
+	p := a.received.Reply()
+	if p.Carry(&mipv6.BindingAcknowledgement{Status: r.Status, Sequence: r.Sequence, Lifetime: r.Lifetime}, nil) != nil {
+		return nil
+	}
+	return p
+}
+
+// update takes a home registration (§10.3.1) or deregistration (§10.3.2). It is
+// always acknowledged, whatever its A bit says (§10.3.1).
+func (c *core) update(now time.Time, a *answer) []action {
+	home, careOf := a.home(), a.careOf()
+	if !mipv6.IsUnicastRoutable(home) || !mipv6.IsUnicastRoutable(a.received.Source()) || !mipv6.IsUnicastRoutable(a.received.Dst) {
+		c.count(CounterInvalid)
+		return nil
+	}
+	if a.received.Dst != c.cfg.Address {
+		return c.refuse(now, a, mipv6.StatusHomeRegistrationNotSupported)
+	}
+	if c.pending[home] != nil {
+		// Its retransmission, or another's attempt: whoever comes too early
+		// comes again. Detection ends within a second, and is answered once.
+		c.count(CounterPending)
+		return nil
+	}
+	request := a.request()
+	if request.Deletes() {
+		return c.answered(now, a, c.cache.Update(now, request))
+	}
+	switch {
+	case !c.cfg.Prefix.Contains(home):
+		return c.refuse(now, a, mipv6.StatusNotHomeSubnet)
+	case !c.cfg.Allow.permits(home, careOf):
+		return c.refuse(now, a, mipv6.StatusAdministrativelyProhibited)
+	case home == c.cfg.Address:
+		return c.refuse(now, a, mipv6.StatusDuplicateAddressDetectionFailed) // it is in use: here
+	case !mipv6.IsUnicastRoutable(careOf) || careOf == c.cfg.Address:
+		return c.refuse(now, a, mipv6.StatusInvalidCareOf)
+	}
+	if b, ok := c.cache.Lookup(now, request.Key); ok {
+		// What is defended was settled with the first registration.
+		request.LinkLocal = b.LinkLocal
+	}
+	if _, isNew := c.cache.Check(now, request); isNew {
+		return c.detect(now, a)
+	}
+	return c.answered(now, a, c.cache.Update(now, request))
+}
+
+// answered turns what the cache made of a request into actions. The data plane
+// and the home link come first: who is told "accepted" can be reached.
+func (c *core) answered(now time.Time, a *answer, r bindings.Result) []action {
+	if !r.Status.Accepted() {
+		c.count(CounterRefused)
+		return c.limited(now, a.packet(r))
+	}
+	c.count(CounterAccepted)
+	var actions []action
+	b := r.Change.Binding
+	switch r.Change.Kind {
+	case bindings.Created:
+		for _, addr := range defended(b.Home, b.LinkLocal) {
+			actions = append(actions, action{kind: actAddProxy, addr: addr, answer: a})
+		}
+		actions = append(actions, c.tunnel(b, a))
+		c.adverts[b.Home] = &advertisement{left: maxAdvertisements, linkLocal: b.LinkLocal}
+		actions = append(actions, c.advertise(now, b.Home)...)
+	case bindings.Moved, bindings.Refreshed:
+		actions = append(actions, c.tunnel(b, a))
+	case bindings.Removed:
+		actions = c.removed(b)
+	}
+	if p := a.packet(r); p != nil {
+		actions = append(actions, action{kind: actSend, packet: p})
+	}
+	return actions
+}
+
+func (c *core) tunnel(b bindings.Binding, a *answer) action {
+	return action{kind: actSetTunnel, answer: a,
+		tunnel: dataplane.Tunnel{Home: b.Home, CareOf: b.CareOf, HomeAgent: c.cfg.Address}}
+}
+
+// refuse answers with a status of 128 or more.
+func (c *core) refuse(now time.Time, a *answer, s mipv6.Status) []action {
+	c.count(CounterRefused)
+	return c.limited(now, a.packet(bindings.Result{Status: s, Sequence: a.update.Sequence}))
+}
+
+// failed takes everything back that an action which the host refused was part
+// of, and tells the mobile node.
+func (c *core) failed(now time.Time, f action) []action {
+	c.count(CounterFailed)
+	home := f.answer.home()
+	var actions []action
+	if c.pending[home] != nil {
+		actions = c.unpend(home)
+	}
+	if b, ok := c.cache.Remove(now, f.answer.request().Key); ok {
+		actions = append(actions, c.removed(b)...)
+	}
+	return append(actions, c.limited(now, f.answer.packet(
+		bindings.Result{Status: mipv6.StatusInsufficientResources, Sequence: f.answer.update.Sequence}))...)
+}
