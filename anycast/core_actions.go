@@ -79,6 +79,11 @@ type askAction struct {
 
 func (a askAction) String() string { return fmt.Sprintf("ask %v for home test of %v", a.nodes, a.pair) }
 
+// useAction: find out whether the client is used, and tell core.inUse.
+type useAction struct{ pair pair }
+
+func (a useAction) String() string { return fmt.Sprintf("is %v in use?", a.pair) }
+
 // passAction: tell the replica that may own the client, or else all, that it
 // asks for a refresh.
 type passAction struct {

@@ -123,12 +123,21 @@ func (c *core) homeToken(now time.Time, p pair, node netip.Addr, t rr.HomeToken,
 	c.homeTestEnded(now, cl, t, err)
 }
 
+// silence is what it means that the client answered no test.
+func (cl *client) silence(now time.Time, err error) error {
+	if cl.proven {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	cl.refused = now.Add(silenceMemory)
+	return fmt.Errorf("%w: %w", errSilent, err)
+}
+
 // homeTestEnded gives the outcome to all who wait.
 func (c *core) homeTestEnded(now time.Time, cl *client, t rr.HomeToken, err error) {
 	waiters := cl.waiters
 	cl.waiters = nil
 	if err == nil {
-		cl.home, cl.refused = t, time.Time{}
+		cl.home, cl.refused, cl.proven = t, time.Time{}, true
 	} else {
 		switch {
 		case errors.Is(err, errSilent):

@@ -47,13 +47,8 @@ func (c *core) pollRun(now time.Time, cl *client) {
 	}
 	sends, err := cl.op.run.Poll(now)
 	if err == nil {
-		err = cl.op.run.Err()
-		switch {
-		case err != nil && cl.home.Fresh(now): // it did answer the home test
-			err = fmt.Errorf("%w: %w", ErrTimeout, err)
-		case err != nil:
-			cl.refused = now.Add(silenceMemory)
-			err = fmt.Errorf("%w: %w", errSilent, err)
+		if err = cl.op.run.Err(); err != nil {
+			err = cl.silence(now, err)
 		}
 	}
 	if err != nil {
@@ -97,19 +92,9 @@ func (c *core) clientAction(now time.Time, cl *client, a bindings.Action) {
 	case bindings.Transmit:
 		c.transmit(cl, a)
 	case bindings.GaveUp:
-		err := fmt.Errorf("%w to binding updates", ErrTimeout)
-		if cl.op != nil && cl.op.kind == opClear {
-			c.cleared(now, cl, err)
-			return
-		}
-		c.endOp(now, cl, err)
+		c.endOp(now, cl, fmt.Errorf("%w to binding updates", ErrTimeout))
 	case bindings.RefreshDue:
-		if c.cfg.inUse(cl.pair) {
-			c.refresh(now, cl)
-			return
-		}
-		// It may be used again before it lapses, and must not lapse then.
-		c.list.Postpone(a.Target, now.Add(refreshRetry))
+		c.do(useAction{cl.pair})
 	case bindings.Lapsed:
 		c.log(slog.LevelDebug, "binding expired", "contact", cl.Home, "client", cl.Client)
 		c.sync(cl)

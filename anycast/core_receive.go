@@ -71,8 +71,9 @@ func (c *core) relayEnded(now time.Time, e rr.Ended) {
 	err := e.Err
 	var silent *rr.TimeoutError
 	if errors.As(err, &silent) {
-		err = fmt.Errorf("%w: %w", errSilent, err)
-		if ct := c.contacts[e.Pair.Home]; !ct.active {
+		if ct := c.contacts[e.Pair.Home]; ct.active {
+			err = cl.silence(now, err)
+		} else {
 			// The home agent no longer takes our tests: that says nothing
 			// about the client.
 			err = fmt.Errorf("%w: %w", ErrNoHomeTest, ErrNotContactNode)

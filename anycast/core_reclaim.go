@@ -4,6 +4,8 @@ import (
 	"time"
 )
 
+// reclaimStep is how far a Reclaim is.
+//
 // Reclaim asks the client's own binding cache who owns it, after the acceptor's
 // acknowledgement was lost. A binding cache is a register that takes a number
 // only if it is greater than the last (RFC 6275 §9.5.1), and tells the last if
@@ -14,6 +16,9 @@ import (
 //     Any other than the mark's: the acceptor was there.
 //  2. Take: an update with the number after it, the very number that the
 //     acceptor begins with. Only one of two can be accepted with it.
+//
+// Where an update is accepted the client is ours; in Read that means that it had
+// no binding at all.
 //
 // Both keep their number when they are retransmitted. RFC 6275 §11.8 wants a
 // greater number in a retransmission, but a greater one would be accepted after
@@ -46,12 +51,6 @@ func (c *core) reclaim(now time.Time, id opID, p pair, m Mark) {
 func (o *op) step(s reclaimStep, number uint16, same bool) {
 	o.reclaim = s
 	o.params.Sequence, o.params.SameSequence = &number, same
-}
-
-// reclaimAccepted: the client took the number, so it is ours. In Read that means
-// that it had no binding at all.
-func (c *core) reclaimAccepted(now time.Time, cl *client) {
-	c.endOp(now, cl, nil)
 }
 
 // reclaimRefused is status 135 with the client's last number.

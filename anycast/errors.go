@@ -18,6 +18,9 @@ var (
 	ErrNoHomeTest = errors.New("no home test")
 	// ErrTimeout: the tries are used up without an answer.
 	ErrTimeout = errors.New("no answer")
+	// ErrUntouched: the operation ended before any Binding Update was sent, so the
+	// client knows nothing of it. It stands beside the reason: errors.Is finds both.
+	ErrUntouched = errors.New("the client was not told anything")
 	// ErrBusy: another operation about the same client is under way.
 	ErrBusy = errors.New("another operation is under way")
 	// ErrSuperseded: a later operation about the same client took this one's place.

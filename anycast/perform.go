@@ -50,6 +50,11 @@ func (n *Node) act(a action, failed map[opID]error) {
 		n.ask(a)
 	case passAction:
 		n.pass(a)
+	case useAction:
+		n.tasks.Go(func() {
+			used := n.inUse(a.pair) // asks others, who may be waiting for our lock
+			n.event(func(now time.Time) { n.core.inUse(now, a.pair, used) })
+		})
 	case doneAction:
 		ch := n.waiting[a.id]
 		delete(n.waiting, a.id)

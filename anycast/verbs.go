@@ -42,8 +42,9 @@ func (a *Address) Mark(client netip.Addr) (Mark, error) {
 // with the number after the mark's. On nil the client sends here and its traffic
 // goes straight. Errors: ErrNoMobileIPv6; *SequenceError if another replica has
 // told the client since the mark; *StatusError for another refusal; ErrNoHomeTest;
-// ErrTimeout and the context's, after which the client may or may not have
-// accepted: Reclaim at the donor finds out.
+// ErrTimeout and the context's. An error that is also ErrUntouched came before
+// any Binding Update; after ErrTimeout or the context's without it, the client
+// may or may not have accepted: Reclaim at the donor finds out.
 func (a *Address) Start(ctx context.Context, client, donor netip.Addr, m Mark) error {
 	return a.about(ctx, func(now time.Time, id opID) { a.node.core.start(now, id, a.pair(client), donor, m) })
 }

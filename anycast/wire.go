@@ -67,6 +67,10 @@ func marshalAnswer(now time.Time, t rr.HomeToken, err error) ([]byte, error) {
 	case errors.Is(err, ErrNotContactNode):
 		o = outcomeNotContactNode
 	}
+	var op *OpError
+	if errors.As(err, &op) {
+		err = op.Err // what and about whom, the asker knows
+	}
 	text := err.Error()
 	return append([]byte{byte(o)}, text[:min(len(text), maxText)]...), nil
 }

@@ -54,10 +54,10 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	state.Route, state.undeclared = r, false
 	if err := p.mirrorFlow(c, f, state); err != nil {
 		state.Route, state.undeclared = old.Route, old.undeclared
-		if !known {
-			err = errors.Join(err, p.undoFlow(f, state))
+		if known { // what was declared before still stands
+			return errors.Join(err, p.mirrorFlow(c, f, state))
 		}
-		return err
+		return errors.Join(err, p.undoFlow(f, state))
 	}
 	p.flows[f] = state
 	return nil
@@ -98,7 +98,9 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 	if state.Kind == dataplane.Optimised {
 		var err error
 		if h, err = p.lookup(f.Client, c.CareOf); err != nil {
-			return err
+			old := state.installed
+			state.installed = nil
+			return errors.Join(err, p.deleteRoute(old))
 		}
 	}
 	own := h.gateway != c.hop.gateway

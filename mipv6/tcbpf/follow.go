@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -87,12 +90,12 @@ func (p *Plane) follow(ctx context.Context, c *changes) {
 			p.locked(p.syncLocals)
 			settle.Reset(calm)
 		case <-settle.C:
-			p.locked(p.mirrorAll)
+			p.mirrorAll()
 		case now := <-tick.C:
 			p.locked(func() error { return p.forgetNarrow(now) })
 			if broken {
 				p.locked(p.syncLocals)
-				p.locked(p.mirrorAll)
+				p.mirrorAll()
 			}
 		}
 	}
@@ -132,19 +135,55 @@ func (p *Plane) locked(f func() error) {
 }
 
 // mirrorAll brings every route of ours in line with the host's. They are all put
-// again, changed or not: a link that was down for a moment took them along.
-func (p *Plane) mirrorAll() error {
+// again, changed or not: a link that was down for a moment took them along. It
+// gives way between pieces, for there may be very many.
+func (p *Plane) mirrorAll() {
 	p.own.mirrored.Add(1)
-	var errs []error
-	for home, c := range p.contacts {
-		errs = append(errs, p.mirrorContact(c), p.mirrorFlows(home))
-	}
-	for addr, h := range p.homes {
-		if err := p.mirrorHome(addr, h); errors.Is(err, dataplane.ErrUnreachable) {
-			p.logger.Warn("care-of address is unreachable", "home", addr, "care-of", h.careOf, "error", err)
-		} else {
-			errs = append(errs, err)
+	var (
+		contacts []netip.Addr
+		flows    []dataplane.Flow
+		homes    []netip.Addr
+	)
+	p.locked(func() error {
+		contacts = slices.Collect(maps.Keys(p.contacts))
+		flows = slices.Collect(maps.Keys(p.flows))
+		homes = slices.Collect(maps.Keys(p.homes))
+		return nil
+	})
+	pieces(p, contacts, func(home netip.Addr) error {
+		if c, ok := p.contacts[home]; ok {
+			return p.mirrorContact(c)
 		}
+		return nil
+	})
+	pieces(p, flows, func(f dataplane.Flow) error {
+		state, ok := p.flows[f]
+		if c, known := p.contacts[f.Home]; ok && known {
+			return p.mirrorFlow(c, f, state)
+		}
+		return nil
+	})
+	pieces(p, homes, func(addr netip.Addr) error {
+		if h, ok := p.homes[addr]; ok {
+			return p.mirrorHome(addr, h)
+		}
+		return nil
+	})
+}
+
+// pieces runs f for every key, a few at a time under mu.
+func pieces[K any](p *Plane, keys []K, f func(K) error) {
+	for piece := range slices.Chunk(keys, 64) {
+		p.locked(func() error {
+			var errs []error
+			for _, key := range piece {
+				if err := f(key); errors.Is(err, dataplane.ErrUnreachable) {
+					p.logger.Warn("no way to send rewritten packets", "for", key, "error", err)
+				} else {
+					errs = append(errs, err)
+				}
+			}
+			return errors.Join(errs...)
+		})
 	}
-	return errors.Join(errs...)
 }

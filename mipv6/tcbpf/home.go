@@ -1,6 +1,7 @@
 package tcbpf
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -23,11 +24,16 @@ func (p *Plane) useHome(addr, careOf, source netip.Addr, tunnel bool) (*home, er
 	if !ok {
 		h = &home{}
 	}
-	if h.careOf != careOf {
+	old := *h
+	h.careOf, h.source, h.tunnel = careOf, source, h.tunnel || tunnel
+	if old.careOf != careOf {
 		delete(p.narrow, path{home: addr}) // learnt on another path
 	}
-	h.careOf, h.source, h.tunnel = careOf, source, h.tunnel || tunnel
 	if err := p.mirrorHome(addr, h); err != nil {
+		if ok { // what was declared before still stands
+			h.careOf, h.source, h.tunnel = old.careOf, old.source, old.tunnel
+			err = errors.Join(err, p.mirrorHome(addr, h))
+		}
 		return nil, err
 	}
 	p.homes[addr] = h

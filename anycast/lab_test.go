@@ -1,0 +1,255 @@
+package anycast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
+	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
+	"github.com/vanycast/vanycast/mipv6/rr"
+	"github.com/vanycast/vanycast/peer"
+)
+
+// lab is a network in memory, in a synctest bubble: replicas glass, reich and
+// adams with the real loop, a home agent and a client of real protocol code.
+type lab struct {
+	t        *testing.T
+	net      *mhtest.Network
+	ctx      context.Context
+	replicas map[netip.Addr]*replica
+
+	mu     sync.Mutex // of the rest: the other hosts
+	home   *bindings.Cache
+	client *rr.Responder
+	cache  *bindings.Cache // the client's
+}
+
+type replica struct {
+	*Node
+	addr  *Address
+	plane *planetest.Plane
+	host  *mhtest.Host
+	down  bool // its channel to the others is cut
+}
+
+var labKey = bindings.Key{Local: modern, Home: contactAddr}
+
+// inLab runs f in a bubble with a lab, and checks that closing leaves nothing.
+func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, err := rr.NewResponder(rr.ResponderConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &lab{
+			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica), client: client,
+			cache: bindings.NewCache(bindings.Config{}), home: bindings.NewCache(bindings.Config{}),
+		}
+		l.serve(l.net.Host(homeAgent), l.homeAgent)
+		l.serve(l.net.Host(modern), l.correspondent)
+		for _, a := range []netip.Addr{glass, reich, adams} {
+			l.add(a)
+		}
+		f(t, l)
+		for a, r := range l.replicas {
+			if err := r.Close(ctx); err != nil && !t.Failed() {
+				t.Logf("closing %v: %v", a, err)
+			}
+			if s := r.plane.State(); len(s.Contacts)+len(s.Routes) != 0 {
+				t.Errorf("%v left %+v on the host", a, s)
+			}
+			if err := r.Node.about(func(a *Address) error { return a.Probe(ctx, modern) }, contactAddr); !errors.Is(err, ErrClosed) {
+				t.Errorf("%v after closing: %v", a, err)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func (n *Node) about(f func(*Address) error, home netip.Addr) error { return f(&Address{n, home}) }
+
+func (l *lab) add(careOf netip.Addr) {
+	l.t.Helper()
+	r := &replica{plane: planetest.New(), host: l.net.Host(careOf)}
+	var err error
+	r.Node, err = New(
+		Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }},
+		Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	r.addr, err = r.Passive(l.ctx, Contact{
+		Address: contactAddr, HomeAgent: homeAgent,
+		ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams},
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.replicas[careOf] = r
+	go r.Run(l.ctx)
+	l.serve(r.host, func(m mhsock.Received) { r.HandleMH(m) })
+	go func() {
+		for {
+			e, err := r.host.ReceiveError(l.ctx)
+			if err != nil {
+				return
+			}
+			r.HandleICMP(e)
+		}
+	}()
+}
+
+func (l *lab) serve(h *mhtest.Host, f func(mhsock.Received)) {
+	go func() {
+		for {
+			r, err := h.Receive(l.ctx)
+			if err != nil {
+				return
+			}
+			f(r)
+		}
+	}()
+}
+
+func (l *lab) send(p *mipv6.Packet, m mipv6.Message, mac func([]byte) mipv6.Authenticator) {
+	if err := p.Carry(m, mac); err != nil {
+		l.t.Error(err)
+		return
+	}
+	host := l.net.Host() // a host without addresses, to send with
+	if err := host.Send(p); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// homeAgent registers, and moves the contact address to who is registered.
+func (l *lab) homeAgent(r mhsock.Received) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, err := mipv6.Parse(r.Message)
+	bu, ok := m.(*mipv6.BindingUpdate)
+	if err != nil || !ok {
+		l.t.Errorf("home agent got %v, %v", m, err)
+		return
+	}
+	res := l.home.Update(time.Now(), bindings.Request{
+		Key: bindings.Key{Local: homeAgent, Home: r.Src}, CareOf: r.CareOf, Sequence: bu.Sequence,
+		Lifetime: bu.Lifetime, HomeRegistration: bu.HomeRegistration,
+	})
+	if res.Change.Kind == bindings.Created || res.Change.Kind == bindings.Moved {
+		l.net.Attach(l.replicas[r.CareOf].host, r.Src)
+	}
+	l.send(&mipv6.Packet{Src: homeAgent, Dst: r.CareOf, RoutingHome: r.Src},
+		&mipv6.BindingAcknowledgement{Status: res.Status, Sequence: res.Sequence, Lifetime: res.Lifetime}, nil)
+}
+
+// correspondent is the client.
+func (l *lab) correspondent(r mhsock.Received) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, err := mipv6.Parse(r.Message)
+	if err != nil {
+		l.t.Errorf("client: %v", err)
+		return
+	}
+	switch m := m.(type) {
+	case *mipv6.HomeTestInit:
+		if a, err := l.client.HomeTest(time.Now(), r.Src, m); err == nil {
+			l.send(&mipv6.Packet{Src: modern, Dst: r.Src}, a, nil)
+		}
+	case *mipv6.CareOfTestInit:
+		if a, err := l.client.CareOfTest(time.Now(), r.Src, m); err == nil {
+			l.send(&mipv6.Packet{Src: modern, Dst: r.Src}, a, nil)
+		}
+	case *mipv6.BindingUpdate:
+		l.update(r, m)
+	}
+}
+
+func (l *lab) update(r mhsock.Received, m *mipv6.BindingUpdate) {
+	u := rr.Update{Message: m, Raw: r.Message, Home: r.Src, Source: r.CareOf, Correspondent: modern}
+	auth, err := l.client.Verify(time.Now(), u)
+	if err != nil {
+		l.t.Errorf("client: %v", err)
+		return
+	}
+	ni, _ := mipv6.FindOption[*mipv6.NonceIndices](m)
+	res := l.cache.Update(time.Now(), bindings.Request{
+		Key: labKey, CareOf: u.CareOf(), Sequence: m.Sequence, Lifetime: m.Lifetime, Nonces: ni,
+	})
+	l.send(&mipv6.Packet{Src: modern, Dst: r.CareOf, RoutingHome: r.Src},
+		&mipv6.BindingAcknowledgement{Status: res.Status, Sequence: res.Sequence, Lifetime: res.Lifetime}, auth.Authenticate)
+}
+
+// binding is what the client knows.
+func (l *lab) binding() bindings.Binding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, _ := l.cache.Lookup(time.Now(), labKey)
+	return b
+}
+
+// boundTo is where the client sends.
+func (l *lab) boundTo() netip.Addr { return l.binding().CareOf }
+
+// registered is where the home agent tunnels to.
+func (l *lab) registered() netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, _ := l.home.Lookup(time.Now(), bindings.Key{Local: homeAgent, Home: contactAddr})
+	return b.CareOf
+}
+
+func (l *lab) route(r *replica) dataplane.RouteKind {
+	return r.plane.State().Routes[dataplane.Flow{Home: contactAddr, Client: modern}].Kind
+}
+
+// channel is the replicas' channel as seen from one of them.
+type channel struct {
+	lab  *lab
+	from netip.Addr
+}
+
+var errCut = errors.New("unreachable")
+
+// Call implements Caller.
+func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+	r := c.lab.replicas[to]
+	if r == nil {
+		return nil, errCut
+	}
+	if r.down {
+		<-ctx.Done()
+		return nil, fmt.Errorf("%w: %w", errCut, ctx.Err())
+	}
+	switch kind {
+	case peer.KindHomeTest:
+		return r.HandleHomeTest(ctx, c.from, req)
+	case peer.KindRefresh:
+		return r.HandleRefresh(ctx, c.from, req)
+	}
+	return nil, fmt.Errorf("kind %v", kind)
+}
+
+// dropFirst loses the first n packets of a type from src.
+func (l *lab) dropFirst(n int, typ mipv6.Type, src netip.Addr) {
+	l.net.Filter(func(p *mipv6.Packet) bool {
+		if t, ok := mipv6.PeekType(p.Payload); !ok || t != typ || p.Src != src || n == 0 {
+			return true
+		}
+		n--
+		return false
+	})
+}

@@ -1,0 +1,113 @@
+package handofftest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/vanycast/vanycast/handoff"
+)
+
+// Anycast is what handoff.Deps.Anycast wants: every contact address is served.
+func (h *Host) Anycast(contact netip.Addr) (handoff.Binder, bool) {
+	return &binder{h, contact}, true
+}
+
+// Held tells whether the host drops the client's packets.
+func (h *Host) Held(contact, client netip.Addr) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.held[binding{contact, client}]
+}
+
+type binder struct {
+	h       *Host
+	contact netip.Addr
+}
+
+// update is a Binding Update that reaches the client (RFC 6275 §9.5.1): it is
+// accepted if its number is greater than the last. It tells to whom the client
+// is bound then.
+func (b *binder) update(client netip.Addr, sequence uint16) (careOf netip.Addr) {
+	w := b.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := binding{b.contact, client}
+	c := w.clients[k]
+	if c == nil {
+		c = new(bound)
+		w.clients[k] = c
+	}
+	if int16(sequence-c.sequence) > 0 {
+		c.careOf, c.sequence = b.h.addr, sequence
+	}
+	return c.careOf
+}
+
+// Mark gives the client's last sequence number.
+func (b *binder) Mark(client netip.Addr) ([]byte, error) {
+	if err := b.h.w.fault(b.h.addr, "mark"); err != nil {
+		return nil, err
+	}
+	b.h.w.mu.Lock()
+	defer b.h.w.mu.Unlock()
+	var last uint16
+	if c := b.h.w.clients[binding{b.contact, client}]; c != nil {
+		last = c.sequence
+	}
+	return binary.BigEndian.AppendUint16(nil, last), nil
+}
+
+func (b *binder) Start(ctx context.Context, client, _ netip.Addr, mark []byte) error {
+	if err := b.h.w.fault(b.h.addr, "start"); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", handoff.ErrUntouched, err)
+	}
+	if owner := b.update(client, binary.BigEndian.Uint16(mark)+1); owner != b.h.addr {
+		return fmt.Errorf("sequence number out of window: client is bound to %s", owner)
+	}
+	return b.h.w.fault(b.h.addr, "start-unheard")
+}
+
+func (b *binder) Finish(netip.Addr) {}
+
+func (b *binder) Reclaim(_ context.Context, client netip.Addr, mark []byte) error {
+	if err := b.h.w.fault(b.h.addr, "reclaim"); err != nil {
+		return err
+	}
+	if owner := b.update(client, binary.BigEndian.Uint16(mark)+1); owner != b.h.addr {
+		return fmt.Errorf("%w: %s", handoff.ErrTaken, owner)
+	}
+	return nil
+}
+
+func (b *binder) Bind(_ context.Context, client netip.Addr) error {
+	if err := b.h.w.fault(b.h.addr, "bind"); err != nil {
+		return err
+	}
+	b.h.w.mu.Lock()
+	var next uint16 = 1
+	if c := b.h.w.clients[binding{b.contact, client}]; c != nil {
+		next = c.sequence + 1
+	}
+	b.h.w.mu.Unlock()
+	b.update(client, next)
+	return nil
+}
+
+func (b *binder) Hold(client netip.Addr) error {
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	b.h.held[binding{b.contact, client}] = true
+	return nil
+}
+
+func (b *binder) Unhold(client netip.Addr) error {
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	delete(b.h.held, binding{b.contact, client})
+	return nil
+}
