@@ -39,6 +39,10 @@ type core struct {
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
 	out      []action
+	refusals struct { // of malformed messages, in this second
+		since time.Time
+		sent  int
+	}
 }
 
 // coreConfig is what the core needs of Config and Deps.
