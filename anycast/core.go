@@ -47,11 +47,9 @@ type core struct {
 
 // coreConfig is what the core needs of Config and Deps.
 type coreConfig struct {
-	careOf          netip.Addr
-	homeLifetime    time.Duration
-	bindingLifetime time.Duration
-	maxClients      int
-	rand            io.Reader
+	careOf     netip.Addr
+	maxClients int
+	rand       io.Reader
 }
 
 // contact is one contact address.

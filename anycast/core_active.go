@@ -51,7 +51,7 @@ func (c *core) activate(now time.Time, id opID, home netip.Addr) {
 	c.begin(id, "active", p)
 	ct.wanted, ct.waiter = true, id
 	c.register(now, ct, bindings.Params{
-		Lifetime: c.cfg.homeLifetime, FirstTimeout: mipv6.InitialBindackTimeoutFirstReg,
+		Lifetime: ct.HomeLifetime, FirstTimeout: mipv6.InitialBindackTimeoutFirstReg,
 		Tries: registerTries, Resyncs: registerResyncs,
 	})
 }
@@ -148,7 +148,7 @@ func (c *core) demote(ct *contact) {
 func (c *core) refreshHome(now time.Time, ct *contact) {
 	ct.retry = time.Time{}
 	if ct.wanted && !ct.closing && ct.waiter == 0 {
-		c.register(now, ct, bindings.Params{Lifetime: c.cfg.homeLifetime, Tries: refreshTries})
+		c.register(now, ct, bindings.Params{Lifetime: ct.HomeLifetime, Tries: refreshTries})
 	}
 }
 

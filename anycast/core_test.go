@@ -19,12 +19,41 @@ func numbered(n int) pair {
 	return pair{Home: contactAddr, Client: netip.AddrFrom16(a)}
 }
 
+// Each contact address asks for its own lifetimes, at the home agent and at
+// clients.
+func TestLifetimesPerContact(t *testing.T) {
+	w := newWorld(t)
+	for _, ct := range []Contact{
+		{Address: contactAddr, HomeAgent: homeAgent, HomeLifetime: 100 * time.Second, BindingLifetime: 40 * time.Second},
+		{Address: otherContact, HomeAgent: homeAgent, HomeLifetime: 200 * time.Second, BindingLifetime: 80 * time.Second},
+		{Address: thirdContact, HomeAgent: homeAgent},
+	} {
+		w.passive(ct)
+	}
+	for _, tc := range []struct {
+		contact       netip.Addr
+		home, binding time.Duration
+	}{
+		{contactAddr, 100 * time.Second, 40 * time.Second},
+		{otherContact, 200 * time.Second, 80 * time.Second},
+		{thirdContact, DefaultHomeLifetime, DefaultBindingLifetime},
+	} {
+		w.core.activate(w.now, w.id(), tc.contact)
+		sent := w.core.take()
+		bu := sent[0].(sendAction).message.(*mipv6.BindingUpdate)
+		if !bu.HomeRegistration || bu.Lifetime != tc.home {
+			t.Errorf("%v registers with %+v, want %v", tc.contact, bu, tc.home)
+		}
+		if got := w.core.bindParams(tc.contact).Lifetime; got != tc.binding {
+			t.Errorf("%v binds clients for %v, want %v", tc.contact, got, tc.binding)
+		}
+	}
+}
+
 // What is remembered of clients is bounded; those that matter are not forgotten.
 func TestClientTableIsBounded(t *testing.T) {
 	w := newWorld(t)
-	if err := w.core.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, ContactNodes: []netip.Addr{reich}}); err != nil {
-		t.Fatal(err)
-	}
+	w.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, ContactNodes: []netip.Addr{reich}})
 	limit := w.core.cfg.maxClients
 	for n := range 10 * limit {
 		w.now = w.now.Add(time.Second)

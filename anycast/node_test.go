@@ -187,8 +187,7 @@ func TestConfigErrors(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		host := l.net.Host()
 		for _, cfg := range []Config{
-			{}, {CareOf: netip.MustParseAddr("fe80::1")}, {CareOf: glass, BindingLifetime: time.Hour},
-			{CareOf: glass, HomeLifetime: time.Second},
+			{}, {CareOf: netip.MustParseAddr("fe80::1")},
 		} {
 			if _, err := New(cfg, Deps{Plane: plane, MH: host}); err == nil {
 				t.Errorf("%+v passes", cfg)
@@ -197,6 +196,8 @@ func TestConfigErrors(t *testing.T) {
 		n := l.replicas[glass].Node
 		for _, ct := range []Contact{
 			{}, {Address: contactAddr}, {Address: glass, HomeAgent: homeAgent}, {Address: contactAddr, HomeAgent: homeAgent},
+			{Address: otherContact, HomeAgent: homeAgent, BindingLifetime: time.Hour},
+			{Address: otherContact, HomeAgent: homeAgent, HomeLifetime: time.Second},
 		} {
 			if _, err := n.Passive(l.ctx, ct); err == nil {
 				t.Errorf("%+v passes", ct)

@@ -57,13 +57,10 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	}
 	closing(r.peers.Close)
 
-	first := d.cfg.Services[0]
 	r.anycast, err = anycast.New(anycast.Config{
-		CareOf:          d.careOf(),
-		HomeLifetime:    first.HomeLifetime,
-		BindingLifetime: first.BindingLifetime,
-		InUse:           r.inUse,
-		Logger:          d.log,
+		CareOf: d.careOf(),
+		InUse:  r.inUse,
+		Logger: d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers)})
 	if err != nil {
 		return err
@@ -135,6 +132,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
 			return err
