@@ -37,6 +37,7 @@ type replica struct {
 	peers     *peer.Node
 	anycast   *anycast.Node
 	addresses map[netip.Addr]*anycast.Address
+	live      map[netip.Addr]*framework.Live // by contact address
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
@@ -47,7 +48,10 @@ type replica struct {
 // openReplica makes the role's parts in the order of their dependence, and has
 // them closed in the reverse order.
 func (d *host) openReplica(closing func(func() error), start func(string, func(context.Context) error) func()) (err error) {
-	r := &replica{d: d, addresses: make(map[netip.Addr]*anycast.Address), services: make(map[string]*framework.Service)}
+	r := &replica{
+		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
+		services: make(map[string]*framework.Service),
+	}
 	kernel, err := handoff.NewKernel(maxBuried)
 	if err != nil {
 		return err
@@ -89,7 +93,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
-		Timing:  handoff.Timing{Handoff: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.HandoffTimeout })},
+		Timing:  handoff.Timing{Handoff: d.cfg.Services[0].HandoffTimeout}, // the same for all,
 	})
 	closing(func() error { r.agent.Close(); return nil })
 	d.replica = r
@@ -119,7 +123,7 @@ func (d *host) openPeers() (*peer.Node, error) {
 		Certificate:    certificate,
 		Authority:      authority,
 		Allowed:        func(a netip.Addr) bool { return known[a] },
-		ConnectTimeout: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.ConnectTimeout }),
+		ConnectTimeout: d.cfg.Services[0].ConnectTimeout, // the same for all
 		Logger:         d.log,
 	})
 }
@@ -138,6 +142,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 			return err
 		}
 		r.addresses[s.ContactAddress] = address
+		r.live[s.ContactAddress] = framework.NewLive()
 	}
 	service, err := framework.New(framework.Config{
 		Service:       s.Name,
@@ -154,6 +159,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 	}, framework.Deps{
 		Agent:   r.agent,
 		Address: handoff.AnycastBinder{Address: address},
+		Live:    r.live[s.ContactAddress],
 		Observe: r.observe,
 		Logger:  r.d.log,
 	})
@@ -273,13 +279,4 @@ func (r *replica) deliver(c *handoff.Client) {
 	if s, ok := r.service(c.Service); ok {
 		s.Deliver(c)
 	}
-}
-
-// longest is the largest of the services' values: the channel and the handoffs
-// are common to all.
-func longest(services []conf.Service, value func(*conf.Service) time.Duration) (d time.Duration) {
-	for i := range services {
-		d = max(d, value(&services[i]))
-	}
-	return d
 }
