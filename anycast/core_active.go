@@ -85,8 +85,9 @@ func (c *core) transmitHome(ct *contact, a bindings.Action) {
 }
 
 // homeAcknowledged takes the home agent's Binding Acknowledgement.
-func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAcknowledgement) {
-	switch out := c.list.Acknowledge(now, ct.target(), m); out.Kind {
+func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAcknowledgement) bindings.OutcomeKind {
+	out := c.list.Acknowledge(now, ct.target(), m)
+	switch out.Kind {
 	case bindings.Accepted:
 		c.registered(now, ct, nil)
 	case bindings.Resynced:
@@ -94,10 +95,11 @@ func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAckn
 	case bindings.Refused:
 		if out.Status == mipv6.StatusSequenceOutOfWindow {
 			c.registered(now, ct, &SequenceError{ct.HomeAgent, out.Last})
-			return
+		} else {
+			c.registered(now, ct, &StatusError{ct.HomeAgent, out.Status})
 		}
-		c.registered(now, ct, &StatusError{ct.HomeAgent, out.Status})
 	}
+	return out.Kind
 }
 
 // registered ends an exchange with the home agent, well or badly.

@@ -118,29 +118,42 @@ func TestForgedAcknowledgements(t *testing.T) {
 		r    mhsock.Received
 		m    *mipv6.BindingAcknowledgement
 		mac  func([]byte) mipv6.Authenticator
+		want string // the counter
 	}{
-		{"no authenticator", from, accept, nil},
-		{"a wrong key", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(rr.Key{}, glass, modern, d) }},
+		{"no authenticator", from, accept, nil, CounterUnauthentic},
+		{"a wrong key", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(rr.Key{}, glass, modern, d) }, CounterUnauthentic},
 		{"the key of a deletion", from, accept, func(d []byte) mipv6.Authenticator {
 			return rr.Authenticate(o.keys.KbmDelete(), contactAddr, modern, d)
-		}},
-		{"another care-of address", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(o.keys.Kbm(), reich, modern, d) }},
-		{"another client", mhsock.Received{Src: adams, Dst: contactAddr}, accept, good},
-		{"a number never sent", from, &mipv6.BindingAcknowledgement{Sequence: u.Sequence + 1, Lifetime: 420 * time.Second}, good},
-		{"a Home Address option §6.1", mhsock.Received{Src: modern, Dst: contactAddr, CareOf: reich}, accept, good},
+		}, CounterUnauthentic},
+		{"another care-of address", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(o.keys.Kbm(), reich, modern, d) }, CounterUnauthentic},
+		{"another client", mhsock.Received{Src: adams, Dst: contactAddr}, accept, good, CounterUnexpected},
+		{"a number never sent", from, &mipv6.BindingAcknowledgement{Sequence: u.Sequence + 1, Lifetime: 420 * time.Second}, good, CounterUnexpected},
+		{"a Home Address option §6.1", mhsock.Received{Src: modern, Dst: contactAddr, CareOf: reich}, accept, good, CounterInvalid},
 		{"expired nonces with a number never sent", from,
-			&mipv6.BindingAcknowledgement{Status: mipv6.StatusExpiredNonces, Sequence: u.Sequence + 1}, nil},
+			&mipv6.BindingAcknowledgement{Status: mipv6.StatusExpiredNonces, Sequence: u.Sequence + 1}, nil, CounterUnexpected},
 		{"out of window, not authenticated", from,
-			&mipv6.BindingAcknowledgement{Status: mipv6.StatusSequenceOutOfWindow, Sequence: u.Sequence}, nil},
+			&mipv6.BindingAcknowledgement{Status: mipv6.StatusSequenceOutOfWindow, Sequence: u.Sequence}, nil, CounterUnauthentic},
 	} {
+		before := w.core.counters[tc.want]
 		w.receiveAuthenticated(tc.r, tc.m, tc.mac)
 		w.settle()
 		if out := w.take(); len(out) != 0 {
 			t.Errorf("%s: %v", tc.name, out)
 		}
+		if n := w.core.counters[tc.want] - before; n != 1 {
+			t.Errorf("%s: %s counted %d times: %v", tc.name, tc.want, n, w.core.counters)
+		}
 	}
+	accepted := w.core.counters[CounterAccepted]
 	w.receiveAuthenticated(from, accept, good)
 	w.settle()
+	if w.core.counters[CounterAccepted] != accepted+1 {
+		t.Errorf("the authentic one was not counted: %v", w.core.counters)
+	}
+	w.receiveAuthenticated(from, accept, good) // replayed
+	if w.core.counters[CounterAccepted] != accepted+1 || w.core.counters[CounterUnexpected] == 0 {
+		t.Errorf("a replay was taken for an answer: %v", w.core.counters)
+	}
 	if u, _ := w.core.list.Get(target(testPair)); u.State.String() != "bound" {
 		t.Errorf("the authentic one: %v", u.State)
 	}
