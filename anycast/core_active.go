@@ -119,14 +119,14 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 		ct.active = true
 		if !was {
 			ct.contactNode = c.cfg.careOf
-			c.log(slog.LevelInfo, "contact node", "contact", ct.Address, "home agent", ct.HomeAgent)
+			c.log(slog.LevelInfo, "contact node", "contact", ct.Address, "home_agent", ct.HomeAgent)
 		}
 	case was && errors.As(err, &overtaken):
 		c.log(slog.LevelWarn, "another replica is contact node now", "contact", ct.Address, "last", overtaken.Last)
 		c.demote(ct)
 	case was:
 		ct.retry = now.Add(registerRetry)
-		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home agent", ct.HomeAgent, "error", err)
+		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "error", err)
 	default:
 		ct.wanted = false
 	}

@@ -188,11 +188,7 @@ func (r *replica) register(ctx context.Context) {
 		wg.Go(func() {
 			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 				err := address.Active(ctx)
-				if err == nil {
-					r.d.log.Info("contact node", "contact", s.ContactAddress, "home_agent", s.HomeAgent)
-					return
-				}
-				if ctx.Err() != nil {
+				if err == nil || ctx.Err() != nil {
 					return
 				}
 				r.d.log.Error("not registered at the home agent", "contact", s.ContactAddress, "err", err, "retry_in", pause)
