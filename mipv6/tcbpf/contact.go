@@ -51,6 +51,9 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 	if p.locals[wanted.Home] {
 		return fmt.Errorf("%w: this host has it already, not by us", dataplane.ErrConflict)
 	}
+	if _, ok := p.homes[wanted.Home]; ok {
+		return fmt.Errorf("%w: a binding or a tunnel on this host is for it", dataplane.ErrConflict)
+	}
 	if err := p.makeRoomForContact(); err != nil {
 		return err
 	}
