@@ -29,7 +29,7 @@ type Config struct {
 	MaxClients int
 	// InUse tells whether a client still has connections here: then its binding is
 	// refreshed before it expires. A binding whose packets pass is refreshed in
-	// any case. Default: never.
+	// any case. It must end by itself. Default: never.
 	InUse func(contact, client netip.Addr) bool
 	// Logger gets what an operator should know; default none.
 	Logger *slog.Logger

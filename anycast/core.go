@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
@@ -41,6 +39,10 @@ type core struct {
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
 	out      []action
+	refusals struct { // of malformed messages, in this second
+		since time.Time
+		sent  int
+	}
 }
 
 // coreConfig is what the core needs of Config and Deps.
@@ -50,7 +52,6 @@ type coreConfig struct {
 	bindingLifetime time.Duration
 	maxClients      int
 	rand            io.Reader
-	inUse           func(pair) bool // does a binding deserve to be refreshed
 }
 
 // contact is one contact address.
@@ -74,6 +75,8 @@ type client struct {
 	op      *op
 	early   bool // route optimised ahead of the acknowledgement
 	held    bool
+	taken   taken
+	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind
 	refused time.Time  // until when it counts as without Mobile IPv6
 	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
@@ -92,9 +95,6 @@ type waiter struct {
 func newCore(cfg coreConfig) *core {
 	if cfg.rand == nil {
 		cfg.rand = rand.Reader
-	}
-	if cfg.inUse == nil {
-		cfg.inUse = func(pair) bool { return true }
 	}
 	return &core{
 		cfg:      cfg,
@@ -168,85 +168,6 @@ func (c *core) client(now time.Time, p pair) (*client, error) {
 	return cl, nil
 }
 
-// evictSample bounds the work of finding an entry to forget.
-const evictSample = 64
-
-// evict forgets an idle client: the least recently used of a sample.
-func (c *core) evict() bool {
-	var oldest *client
-	seen := 0
-	for _, cl := range c.clients {
-		if !c.idle(cl) {
-			continue
-		}
-		if oldest == nil || cl.used.Before(oldest.used) {
-			oldest = cl
-		}
-		if seen++; seen >= evictSample {
-			break
-		}
-	}
-	if oldest == nil {
-		return false
-	}
-	c.list.Forget(target(oldest.pair))
-	delete(c.clients, oldest.pair)
-	return true
-}
-
-// idle: nothing is under way and nothing would be lost but memory.
-func (c *core) idle(cl *client) bool {
-	return cl.op == nil && len(cl.waiters) == 0 && !cl.held && !cl.early && !c.bound(cl)
-}
-
-func (c *core) bound(cl *client) bool {
-	u, ok := c.list.Get(target(cl.pair))
-	return ok && u.State == bindings.Bound
-}
-
-// sync makes the route of a client what its state says. If that fails, so does
-// the operation under way.
-func (c *core) sync(cl *client) {
-	var id opID
-	if cl.op != nil {
-		id = cl.op.id
-	}
-	c.syncFor(id, cl)
-}
-
-func (c *core) syncFor(id opID, cl *client) {
-	want := routeNone
-	switch {
-	case cl.held:
-		want = routeHeld
-	case cl.early || c.bound(cl):
-		want = routeOptimised
-	}
-	if want == cl.route {
-		return
-	}
-	cl.route = want
-	c.do(routeAction{pair: cl.pair, kind: want, op: id})
-}
-
-// routeFailed notes that the data plane did not do what sync wanted: the next
-// sync tries again.
-func (c *core) routeFailed(p pair) {
-	if cl := c.clients[p]; cl != nil {
-		cl.route = routeUnknown
-	}
-}
-
-// sortedClients are all clients of one contact address, or of all if home is
-// invalid, in order.
-func (c *core) sortedClients(home netip.Addr) []*client {
-	all := slices.SortedFunc(maps.Values(c.clients), func(a, b *client) int { return comparePairs(a.pair, b.pair) })
-	if !home.IsValid() {
-		return all
-	}
-	return slices.DeleteFunc(all, func(cl *client) bool { return cl.Home != home })
-}
-
 // firstSequence chooses a number for a client that nobody here has told yet.
 func (c *core) firstSequence() uint16 {
 	var b [2]byte
@@ -273,7 +194,3 @@ type homeWaiter struct {
 
 // message is a short form for the actions.
 type message = mipv6.Message
-
-func sortClients(all []*client) {
-	slices.SortFunc(all, func(a, b *client) int { return comparePairs(a.pair, b.pair) })
-}

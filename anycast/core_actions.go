@@ -49,6 +49,13 @@ func (a sendAction) String() string {
 	return s
 }
 
+// packetAction: send a packet that is complete.
+type packetAction struct{ packet *mipv6.Packet }
+
+func (a packetAction) String() string {
+	return fmt.Sprintf("send %v -> %v protocol %d, %d octets", a.packet.Src, a.packet.Dst, a.packet.NextHeader, len(a.packet.Payload))
+}
+
 // routeKind is what the core wants of the data plane for one client.
 type routeKind uint8
 
@@ -78,6 +85,11 @@ type askAction struct {
 }
 
 func (a askAction) String() string { return fmt.Sprintf("ask %v for home test of %v", a.nodes, a.pair) }
+
+// useAction: find out whether the client is used, and tell core.inUse.
+type useAction struct{ pair pair }
+
+func (a useAction) String() string { return fmt.Sprintf("is %v in use?", a.pair) }
 
 // passAction: tell the replica that may own the client, or else all, that it
 // asks for a refresh.

@@ -28,13 +28,6 @@ func (c *core) bind(now time.Time, id opID, p pair) {
 	c.startOp(now, p, &op{id: id, kind: opBind, params: params})
 }
 
-// refresh does the same for a binding that would lapse.
-func (c *core) refresh(now time.Time, cl *client) {
-	if cl.op == nil {
-		c.startOp(now, cl.pair, &op{kind: opRefresh, params: c.bindParams()})
-	}
-}
-
 // mark stops what we ourselves would tell the client, and says where the
 // acceptor goes on.
 func (c *core) mark(now time.Time, p pair) (Mark, error) {
@@ -103,7 +96,7 @@ func (c *core) handedOff(now time.Time, p pair) {
 	}
 	c.endOp(now, cl, ErrSuperseded)
 	c.list.Forget(target(p))
-	cl.held = false
+	cl.held, cl.taken = false, taken{}
 	c.sync(cl)
 	c.drop(now, cl)
 }
@@ -153,52 +146,6 @@ func (c *core) clear(now time.Time, id opID, p pair) {
 	params := c.bindParams()
 	params.Lifetime = 0
 	c.startOp(now, p, &op{id: id, kind: opClear, params: params})
-}
-
-// refreshRequested is a Binding Refresh Request: of the client itself, or passed
-// on by the contact node (RFC 6275 §11.7.4). It tells whether the client is ours.
-func (c *core) refreshRequested(now time.Time, p pair) bool {
-	cl := c.clients[p]
-	if cl == nil || !c.bound(cl) {
-		return false
-	}
-	c.refresh(now, cl)
-	return true
-}
-
-// passRefresh hands a Binding Refresh Request on to who may own the client.
-func (c *core) passRefresh(p pair) {
-	ct := c.contacts[p.Home]
-	var nodes []netip.Addr
-	if cl := c.clients[p]; cl != nil && cl.owner.IsValid() && cl.owner != c.cfg.careOf {
-		nodes = append(nodes, cl.owner)
-	}
-	for _, a := range ct.Replicas {
-		if a != c.cfg.careOf && (len(nodes) == 0 || nodes[0] != a) {
-			nodes = append(nodes, a)
-		}
-	}
-	if len(nodes) > 0 {
-		c.do(passAction{p, nodes})
-	}
-}
-
-// unknownBinding is a Binding Error, status 1: the client has forgotten us
-// (RFC 6275 §11.3.6).
-func (c *core) unknownBinding(now time.Time, p pair) {
-	cl := c.clients[p]
-	if cl == nil || !c.bound(cl) || cl.op != nil {
-		return
-	}
-	c.disown(cl)
-	if !c.cfg.inUse(p) {
-		c.sync(cl)
-		return
-	}
-	// The route stays optimised while it is told again: the client sends
-	// through the home agent meanwhile, but only the contact node could.
-	cl.early = true
-	c.refresh(now, cl)
 }
 
 // noMobility: the client said that it does not know what we sent.

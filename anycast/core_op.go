@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"time"
 
-	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
 	"github.com/vanycast/vanycast/mipv6/rr"
 )
@@ -83,120 +81,6 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 	return true
 }
 
-// tests begins return routability for the tokens that are missing.
-func (c *core) tests(now time.Time, cl *client) {
-	o := cl.op
-	o.phase = phaseTests
-	if !cl.home.Fresh(now) && now.Before(cl.refused) {
-		c.endOp(now, cl, fmt.Errorf("%w (remembered)", ErrNoMobileIPv6))
-		return
-	}
-	need := rr.NeedHome
-	if o.params.Lifetime > 0 && !cl.careOf.Fresh(now) {
-		need = rr.NeedBoth
-	}
-	cfg := rr.InitiatorConfig{
-		Home: cl.Home, CareOf: c.cfg.careOf, Correspondent: cl.Client, Need: need,
-		Relayed: true, Tries: testTries, Rand: c.cfg.rand,
-	}
-	if cl.home.Fresh(now) {
-		cfg.HomeToken = &cl.home
-	}
-	o.run = rr.NewInitiator(cfg)
-	sends, err := o.run.Start(now)
-	if err != nil {
-		c.endOp(now, cl, err)
-		return
-	}
-	c.sendTests(sends)
-	if o.run.Done() {
-		c.tested(now, cl)
-		return
-	}
-	c.running[cl.pair] = cl
-	if o.run.Missing()&rr.NeedHome != 0 {
-		c.wantHome(now, cl, homeWaiter{asker: c.cfg.careOf})
-	}
-}
-
-// opHome: the home keygen token that the operation waits for is there.
-func (c *core) opHome(now time.Time, cl *client) {
-	o := cl.op
-	if o == nil || o.phase != phaseTests {
-		return
-	}
-	o.run.SetHomeToken(cl.home)
-	if o.run.Done() {
-		c.tested(now, cl)
-	}
-}
-
-// tested: all tokens are there. The Binding Update goes out.
-func (c *core) tested(now time.Time, cl *client) {
-	o := cl.op
-	delete(c.running, cl.pair)
-	if keys := o.run.Keys(); !keys.CareOf.Received.IsZero() {
-		cl.careOf = keys.CareOf
-	}
-	o.keys = rr.Keys{Home: cl.home, CareOf: cl.careOf}
-	o.phase = phaseUpdate
-	if o.kind == opStart {
-		// From the moment that the client accepts the update it sends here,
-		// before we hear of it. Nothing of ours goes out yet: the connection
-		// is frozen.
-		cl.early = true
-		c.sync(cl)
-	}
-	c.update(now, cl)
-}
-
-// update begins the exchange of Binding Update and Acknowledgement.
-func (c *core) update(now time.Time, cl *client) {
-	o := cl.op
-	o.sent = 0
-	if _, known := c.list.Get(target(cl.pair)); !known {
-		last := c.firstSequence()
-		if first := o.params.Sequence; first != nil {
-			last = *first - 1
-		}
-		if err := c.list.Learn(target(cl.pair), last); err != nil {
-			c.endOp(now, cl, fmt.Errorf("%w: %w", ErrTableFull, err))
-			return
-		}
-	}
-	if err := c.list.Begin(now, target(cl.pair), o.params); err != nil {
-		c.endOp(now, cl, err)
-		return
-	}
-	c.pollList(now)
-}
-
-// transmit makes the Binding Update that the list wants sent to a client.
-func (c *core) transmit(cl *client, a bindings.Action) {
-	o := cl.op
-	if o == nil {
-		return
-	}
-	o.sent++
-	o.told = true
-	bu := &mipv6.BindingUpdate{Sequence: a.Sequence, Acknowledge: true, Lifetime: a.Lifetime}
-	key := o.keys.Kbm()
-	if a.Lifetime == 0 {
-		// A deletion needs the home token only. Naming the home address as
-		// care-of address says the same in another way (RFC 6275 §9.5.1), and
-		// leaves no doubt which address the authenticator covers (§6.2.7).
-		key = o.keys.KbmDelete()
-		bu.Options = append(bu.Options, &mipv6.AlternateCareOf{Addr: cl.Home},
-			&mipv6.NonceIndices{Home: o.keys.Home.NonceIndex})
-	} else {
-		bu.Options = append(bu.Options, o.keys.NonceIndices())
-	}
-	c.do(sendAction{
-		src: c.cfg.careOf, dst: cl.Client, home: cl.Home, message: bu,
-		key: &key, covered: covered(c.cfg.careOf, cl.Home, a.Lifetime), op: o.id,
-	})
-}
-
 // endOp ends the operation under way, well or badly.
 func (c *core) endOp(now time.Time, cl *client, err error) {
 	o := cl.op
@@ -231,65 +115,6 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 	}
 }
 
-// acknowledged takes a Binding Acknowledgement of a client, found authentic.
-func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowledgement) {
-	o := cl.op
-	switch out := c.list.Acknowledge(now, target(cl.pair), m); out.Kind {
-	case bindings.Accepted:
-		cl.proven = true
-		c.endOp(now, cl, nil)
-	case bindings.Resynced:
-		c.pollList(now)
-	case bindings.Refused:
-		switch {
-		case out.Status == mipv6.StatusSequenceOutOfWindow && o.kind == opReclaim:
-			c.reclaimRefused(now, cl, out.Last)
-		case out.Status == mipv6.StatusSequenceOutOfWindow:
-			c.overtaken(now, cl, out.Last)
-		case expiredNonce(out.Status) && !o.redone:
-			o.redone = true
-			c.forgetTokens(cl, out.Status)
-			c.tests(now, cl)
-		default:
-			c.endOp(now, cl, &StatusError{cl.Client, out.Status})
-		}
-	}
-}
-
-// overtaken: another replica has told the client in the meantime.
-func (c *core) overtaken(now time.Time, cl *client, last uint16) {
-	err := &SequenceError{cl.Client, last}
-	c.disown(cl) // a binding that we thought we had is gone, too
-	if cl.op.kind == opRefresh {
-		c.log(slog.LevelWarn, "client is bound to another replica", "contact", cl.Home, "client", cl.Client, "last", last)
-	}
-	c.endOp(now, cl, err)
-}
-
-// disown forgets the binding but not the number.
-func (c *core) disown(cl *client) {
-	u, ok := c.list.Get(target(cl.pair))
-	c.list.Forget(target(cl.pair))
-	if ok {
-		_ = c.list.Learn(target(cl.pair), u.Sequence) // there is room: it was there just now
-	}
-}
-
-func expiredNonce(s mipv6.Status) bool {
-	return s >= mipv6.StatusExpiredHomeNonce && s <= mipv6.StatusExpiredNonces
-}
-
-// forgetTokens drops what the correspondent no longer recognises (RFC 6275
-// §11.7.3 asks for that part of return routability again).
-func (c *core) forgetTokens(cl *client, s mipv6.Status) {
-	if s != mipv6.StatusExpiredCareOfNonce {
-		cl.home = rr.HomeToken{}
-	}
-	if s != mipv6.StatusExpiredHomeNonce {
-		cl.careOf = rr.CareOfToken{}
-	}
-}
-
 // cancel ends operation id for its waiter: the context has ended.
 func (c *core) cancel(now time.Time, id opID, cause error) {
 	w := c.ops[id]
@@ -320,18 +145,4 @@ func (o *op) waitsFor() string {
 		return "waiting for " + o.run.Missing().String()
 	}
 	return "waiting for the acknowledgement of the binding update"
-}
-
-// careOfTest is a Care-of Test from addr for any of our runs with it.
-func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) {
-	for home := range c.contacts {
-		cl := c.running[pair{Home: home, Client: from}]
-		if cl == nil || !cl.op.run.CareOfTest(now, m) {
-			continue
-		}
-		if cl.op.run.Done() {
-			c.tested(now, cl)
-		}
-		return
-	}
 }

@@ -94,12 +94,7 @@ func (c *core) clientAction(now time.Time, cl *client, a bindings.Action) {
 	case bindings.GaveUp:
 		c.endOp(now, cl, fmt.Errorf("%w to binding updates", ErrTimeout))
 	case bindings.RefreshDue:
-		if c.cfg.inUse(cl.pair) {
-			c.refresh(now, cl)
-			return
-		}
-		// It may be used again before it lapses, and must not lapse then.
-		c.list.Postpone(a.Target, now.Add(refreshRetry))
+		c.do(useAction{cl.pair})
 	case bindings.Lapsed:
 		c.log(slog.LevelDebug, "binding expired", "contact", cl.Home, "client", cl.Client)
 		c.sync(cl)

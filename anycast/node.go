@@ -48,7 +48,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{
 		careOf: cfg.CareOf, homeLifetime: cfg.HomeLifetime, bindingLifetime: cfg.BindingLifetime,
-		maxClients: cfg.MaxClients, inUse: n.inUse,
+		maxClients: cfg.MaxClients,
 	})
 	return n, nil
 }
@@ -113,7 +113,7 @@ func (n *Node) HandleICMP(e mhsock.ICMPError) (taken bool) {
 	return taken
 }
 
-// inUse tells the core whether a binding deserves to be refreshed.
+// inUse reports whether a binding deserves to be refreshed.
 func (n *Node) inUse(p pair) bool {
 	if n.cfg.InUse != nil && n.cfg.InUse(p.Home, p.Client) {
 		return true

@@ -33,6 +33,10 @@ func (n *Node) act(a action, failed map[opID]error) {
 		if failed[a.op] == nil {
 			n.send(a)
 		}
+	case packetAction:
+		if err := n.deps.MH.Send(a.packet); err != nil {
+			n.cfg.Logger.Warn("refusal not sent", "to", a.packet.Dst, "error", err)
+		}
 	case routeAction:
 		err := n.route(a)
 		if err == nil {
@@ -50,6 +54,11 @@ func (n *Node) act(a action, failed map[opID]error) {
 		n.ask(a)
 	case passAction:
 		n.pass(a)
+	case useAction:
+		n.tasks.Go(func() {
+			used := n.inUse(a.pair) // asks others, who may be waiting for our lock
+			n.event(func(now time.Time) { n.core.inUse(now, a.pair, used) })
+		})
 	case doneAction:
 		ch := n.waiting[a.id]
 		delete(n.waiting, a.id)

@@ -59,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, start: start, now: start, used: true, waiting: make(map[opID]bool)}
 	w.core = newCore(coreConfig{
 		careOf: glass, homeLifetime: DefaultHomeLifetime, bindingLifetime: DefaultBindingLifetime,
-		maxClients: 8, rand: rand.NewChaCha8([32]byte{7}), inUse: func(pair) bool { return w.used },
+		maxClients: 8, rand: rand.NewChaCha8([32]byte{7}),
 	})
 	w.newClient()
 	w.home = bindings.NewCache(bindings.Config{})
@@ -90,6 +90,11 @@ func (w *world) take() []string {
 // settle notes what the core wants done.
 func (w *world) settle() {
 	for _, a := range w.core.take() {
+		if use, ok := a.(useAction); ok {
+			w.core.inUse(w.now, use.pair, w.used)
+			w.settle()
+			continue
+		}
 		w.print("%v", a)
 		switch a := a.(type) {
 		case sendAction:

@@ -25,6 +25,7 @@ import (
 	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/framework"
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/tcpcp"
 )
 
 // backend shows fixed things.
@@ -230,14 +231,13 @@ func TestEvents(t *testing.T) {
 	if n != followerQueue {
 		t.Errorf("the slow one got %d events before it was dropped, want %d", n, followerQueue)
 	}
-	if line, err := a.ReadString('\n'); err != nil || !strings.Contains(line, `"y"`) {
-		t.Errorf("got %q, %v", line, err)
+	for _, r := range []*bufio.Reader{a, b} {
+		if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, `"y"`) {
+			t.Errorf("got %q, %v", line, err)
+		}
 	}
 	s.events.leave(slow) // a second time
 	s.Close()
-	if line, err := b.ReadString('\n'); err != nil || !strings.Contains(line, `"y"`) {
-		t.Errorf("got %q, %v", line, err)
-	}
 	if line, err := b.ReadString('\n'); err == nil {
 		t.Errorf("after Close: %q", line)
 	}
@@ -344,6 +344,7 @@ func TestFailure(t *testing.T) {
 		{wrap(errors.New("connection refused")), wire.CodeUnreachable},
 		{wrap(&handoff.RefusedError{Reason: handoff.ReasonQueueFull}), wire.CodeRefused},
 		{wrap(&handoff.RefusedError{Reason: handoff.ReasonNoMobileIPv6}), wire.CodeNoMobileIPv6},
+		{wrap(&tcpcp.Error{Op: "freeze", Kind: tcpcp.ErrState}), wire.CodeFailed},
 		{wrap(framework.ErrNoTarget), wire.CodeNoTarget},
 		{wrap(framework.ErrShared), wire.CodeShared},
 		{wrap(framework.ErrFinished), wire.CodeFinished},

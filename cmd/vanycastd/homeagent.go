@@ -3,22 +3,13 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"strings"
 
 	"github.com/vanycast/vanycast/conf"
 	"github.com/vanycast/vanycast/mipv6/homeagent"
 )
 
-// forwardingSysctl is the kernel's switch without which nothing leaves the
-// tunnel. It changes what the whole host is, so it is not ours to flip.
-const forwardingSysctl = "/proc/sys/net/ipv6/conf/all/forwarding"
-
 func (d *host) openHomeAgent() error {
 	cfg := d.cfg.HomeAgent
-	if err := checkForwarding(); err != nil {
-		return err
-	}
 	iface := cfg.Interface
 	if iface == "" {
 		iface = d.cfg.Node.Interface
@@ -57,15 +48,4 @@ func addressIn(iface string, cfg *conf.HomeAgent) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("interface %s has no address in home_agent.prefix %v (it has %v)", iface, cfg.Prefix, addrs)
-}
-
-func checkForwarding() error {
-	b, err := os.ReadFile(forwardingSysctl)
-	if err != nil {
-		return fmt.Errorf("home agent: %w", err)
-	}
-	if strings.TrimSpace(string(b)) == "0" {
-		return fmt.Errorf("home agent: this host does not forward IPv6 packets: sysctl -w net.ipv6.conf.all.forwarding=1")
-	}
-	return nil
 }

@@ -34,7 +34,7 @@ func (d *host) receive(start func(string, func(context.Context) error) func()) (
 				continue
 			}
 			if d.correspondent != nil {
-				d.correspondent.HandleError(e)
+				d.correspondent.HandleICMP(e)
 			}
 		}
 	})
@@ -44,8 +44,8 @@ func (d *host) receive(start func(string, func(context.Context) error) func()) (
 // message offers a Mobility Header to the roles; false if none of them wants it.
 func (d *host) message(m mhsock.Received) bool {
 	switch {
-	case d.replica != nil && d.replica.anycast.HandleMH(m):
 	case d.homeAgent != nil && d.homeAgent.HandleMH(m):
+	case d.replica != nil && d.replica.anycast.HandleMH(m):
 	case d.correspondent != nil && d.correspondent.HandleMH(m):
 	default:
 		return false

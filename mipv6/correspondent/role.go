@@ -95,9 +95,9 @@ func (r *Role) HandleMH(m mhsock.Received) bool {
 	return r.do(func(now time.Time) ([]action, bool) { return r.core.message(now, m) })
 }
 
-// HandleError takes a received ICMPv6 error; false if it is not about a
+// HandleICMP takes a received ICMPv6 error; false if it is not about a
 // packet that a binding of this role has routed.
-func (r *Role) HandleError(e mhsock.ICMPError) bool {
+func (r *Role) HandleICMP(e mhsock.ICMPError) bool {
 	return r.do(func(now time.Time) ([]action, bool) { return r.core.icmp(now, e) })
 }
 

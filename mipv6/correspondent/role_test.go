@@ -2,16 +2,15 @@ package correspondent
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 	"github.com/vanycast/vanycast/mipv6/rr"
 )
@@ -22,52 +21,10 @@ var (
 	clientAddr  = netip.MustParseAddr(client)
 )
 
-// plane is a data plane that remembers bindings.
-type plane struct {
-	mu       sync.Mutex
-	bindings []dataplane.Binding
-	used     time.Time
-	events   chan dataplane.Event
-}
-
-func (p *plane) SetBinding(b dataplane.Binding) error {
-	if err := p.RemoveBinding(b.Local, b.Home); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.bindings = append(p.bindings, b)
-	return nil
-}
-
-func (p *plane) RemoveBinding(local, home netip.Addr) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.bindings = slices.DeleteFunc(p.bindings, func(b dataplane.Binding) bool { return b.Local == local && b.Home == home })
-	return nil
-}
-
-func (p *plane) LastUsed(f dataplane.Flow) (time.Time, error) {
-	if f != (dataplane.Flow{Home: contactAddr, Client: clientAddr}) {
-		return time.Time{}, errors.New("no such flow")
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.used, nil
-}
-
-func (p *plane) Events() <-chan dataplane.Event { return p.events }
-
-func (p *plane) have() []dataplane.Binding {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.bindings)
-}
-
 // world is a correspondent and a mobile node on a network.
 type world struct {
 	t      *testing.T
-	plane  *plane
+	plane  *planetest.Plane
 	role   *Role
 	mobile *mhtest.Host
 	cancel context.CancelFunc
@@ -76,7 +33,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	network := mhtest.NewNetwork()
-	w := &world{t: t, plane: &plane{events: make(chan dataplane.Event, 1)}, mobile: network.Host(glassAddr, contactAddr), ended: make(chan error, 1)}
+	w := &world{t: t, plane: planetest.New(), mobile: network.Host(glassAddr, contactAddr), ended: make(chan error, 1)}
 	conn := network.Host(clientAddr)
 	var err error
 	if w.role, err = New(Config{}, Deps{Plane: w.plane, MH: conn}); err != nil {
@@ -157,7 +114,7 @@ func (w *world) end() {
 	if err := <-w.ended; err != nil {
 		w.t.Errorf("Run: %v", err)
 	}
-	if b := w.plane.have(); len(b) != 0 {
+	if b := w.plane.State().Bindings; len(b) != 0 {
 		w.t.Errorf("left in the data plane: %v", b)
 	}
 }
@@ -171,16 +128,14 @@ func TestRoleLifetime(t *testing.T) {
 		made := time.Now()
 		w.bind(1)
 		want := dataplane.Binding{Local: clientAddr, Home: contactAddr, CareOf: glassAddr}
-		if got := w.plane.have(); !slices.Equal(got, []dataplane.Binding{want}) {
+		if got := w.plane.State().Bindings; !slices.Equal(got, []dataplane.Binding{want}) {
 			t.Fatalf("data plane has %v, want %v", got, want)
 		}
 		if got := w.role.Bindings(); len(got) != 1 || got[0].CareOf != glassAddr {
 			t.Errorf("Bindings: %v", got)
 		}
 		time.Sleep(300 * time.Second)
-		w.plane.mu.Lock()
-		w.plane.used = time.Now()
-		w.plane.mu.Unlock()
+		w.plane.Use(dataplane.Flow{Home: contactAddr, Client: clientAddr}, time.Now())
 		if m, ok := w.receive().(*mipv6.BindingRefreshRequest); !ok {
 			t.Fatalf("received %T, want a Binding Refresh Request", m)
 		}
@@ -188,12 +143,12 @@ func TestRoleLifetime(t *testing.T) {
 			t.Errorf("asked for a refresh after %v, when it was too late", since)
 		}
 		time.Sleep(time.Until(made.Add(400*time.Second - time.Millisecond)))
-		if len(w.plane.have()) != 1 {
+		if len(w.plane.State().Bindings) != 1 {
 			t.Errorf("the binding is gone before its time")
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		if b := w.plane.have(); len(b) != 0 {
+		if b := w.plane.State().Bindings; len(b) != 0 {
 			t.Errorf("expired, but in the data plane: %v", b)
 		}
 	})
@@ -204,7 +159,7 @@ func TestRoleEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.end()
-		w.plane.events <- dataplane.Event{Kind: dataplane.UnknownHomeAddress, Source: glassAddr, Dest: clientAddr, Home: contactAddr}
+		w.plane.Emit(dataplane.Event{Kind: dataplane.UnknownHomeAddress, Source: glassAddr, Dest: clientAddr, Home: contactAddr})
 		if m, ok := w.receive().(*mipv6.BindingError); !ok || m.Status != mipv6.UnknownBinding || m.Home != contactAddr {
 			t.Errorf("received %+v", m)
 		}

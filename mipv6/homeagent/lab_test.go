@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
-	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/mipv6/internal/rawsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/tests/lab"
@@ -70,13 +70,13 @@ func TestOnHomeLink(t *testing.T) {
 	router.Addr("home", netip.PrefixFrom(taken, 64))
 	before := trace(t, ha)
 
-	capture, err := router.Capture("any")
+	capture, err := router.Capture("home")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var conn *mhsock.Socket
 	var role *Role
-	tunnels := &plane{tunnels: map[netip.Addr]dataplane.Tunnel{}}
+	tunnels := planetest.New()
 	if err := ha.Do(func() (err error) {
 		if conn, err = mhsock.Open(nil); err != nil {
 			return err

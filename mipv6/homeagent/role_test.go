@@ -5,13 +5,13 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/mipv6/homelink"
 	"github.com/vanycast/vanycast/mipv6/homelink/homelinktest"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
@@ -24,40 +24,10 @@ var (
 	homePrefix  = netip.MustParsePrefix("2001:db8:9::/64")
 )
 
-// plane is a data plane that remembers tunnels.
-type plane struct {
-	mu      sync.Mutex
-	tunnels map[netip.Addr]dataplane.Tunnel
-}
-
-func (p *plane) SetTunnel(t dataplane.Tunnel) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tunnels[t.Home] = t
-	return nil
-}
-
-func (p *plane) RemoveTunnel(home netip.Addr) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.tunnels, home)
-	return nil
-}
-
-func (p *plane) have() []dataplane.Tunnel {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var all []dataplane.Tunnel
-	for _, t := range p.tunnels {
-		all = append(all, t)
-	}
-	return all
-}
-
 // world is a home agent and a mobile node on a network.
 type world struct {
 	t      *testing.T
-	plane  *plane
+	plane  *planetest.Plane
 	link   *homelinktest.Link
 	role   *Role
 	mobile *mhtest.Host
@@ -67,7 +37,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	network := mhtest.NewNetwork()
-	w := &world{t: t, plane: &plane{tunnels: map[netip.Addr]dataplane.Tunnel{}}, link: homelinktest.New(),
+	w := &world{t: t, plane: planetest.New(), link: homelinktest.New(),
 		mobile: network.Host(glassAddr), ended: make(chan error, 1)}
 	conn := network.Host(agentAddr)
 	var err error
@@ -128,7 +98,7 @@ func (w *world) end() {
 
 func (w *world) nothingLeft() {
 	w.t.Helper()
-	if tunnels, proxies, watched := w.plane.have(), w.link.Proxies(), w.link.Watched(); len(tunnels)+len(proxies)+len(watched) != 0 {
+	if tunnels, proxies, watched := w.plane.State().Tunnels, w.link.Proxies(), w.link.Watched(); len(tunnels)+len(proxies)+len(watched) != 0 {
 		w.t.Errorf("left: tunnels %v, proxies %v, watched %v", tunnels, proxies, watched)
 	}
 }
@@ -150,7 +120,7 @@ func TestRoleLifetime(t *testing.T) {
 			t.Errorf("accepted after %v, want 1s of duplicate address detection", took)
 		}
 		want := []dataplane.Tunnel{{Home: contactAddr, CareOf: glassAddr, HomeAgent: agentAddr}}
-		if got := w.plane.have(); !slices.Equal(got, want) {
+		if got := w.plane.State().Tunnels; !slices.Equal(got, want) {
 			t.Errorf("tunnels %v, want %v", got, want)
 		}
 		if got := w.link.Proxies(); !slices.Equal(got, []netip.Addr{contactAddr}) {
@@ -161,7 +131,7 @@ func TestRoleLifetime(t *testing.T) {
 		}
 		time.Sleep(60*time.Second - time.Millisecond)
 		synctest.Wait()
-		if len(w.plane.have()) != 1 {
+		if len(w.plane.State().Tunnels) != 1 {
 			t.Errorf("the tunnel is gone before its time")
 		}
 		time.Sleep(time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -86,8 +87,27 @@ func (p *Plane) installContact(c *contact) error {
 		return fmt.Errorf("adding the address to lo: %w", err)
 	}
 	c.address = true
+	if err := p.awaitLocal(c.Home); err != nil {
+		return err
+	}
 	p.locals[c.Home] = true
 	return put(p.programs.Locals, mapAddress(c.Home), uint32(1))
+}
+
+// awaitLocal returns when the kernel delivers what comes to the address: it makes
+// the route for that in a worker of its own, some time after it took the address.
+func (p *Plane) awaitLocal(home netip.Addr) error {
+	const patience = 5 * time.Second
+	for started := time.Now(); ; {
+		routes, err := p.nl.RouteGet(home.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(started) > patience {
+			return errors.Join(errors.New("the kernel makes no local route for the address"), err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // contactAddress is deprecated from the start, so that nobody chooses it as

@@ -15,7 +15,7 @@ import (
 )
 
 // stopPatience is how long a process may take to obey SIGTERM.
-const stopPatience = 10 * time.Second
+const stopPatience = 20 * time.Second
 
 // Process is a program that runs on a host until it is stopped. What it writes
 // goes to a log file in the laboratory's directory.
