@@ -75,6 +75,7 @@ type client struct {
 	op      *op
 	early   bool // route optimised ahead of the acknowledgement
 	held    bool
+	taken   taken
 	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind
 	refused time.Time  // until when it counts as without Mobile IPv6

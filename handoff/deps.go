@@ -22,6 +22,9 @@ type Binder interface {
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)
+	// Ready is when Start may send its Binding Update at the earliest: the
+	// donor serves the client until then.
+	Ready(client netip.Addr) time.Time
 	// Start tells the client that its peer is here now: return routability and
 	// a Binding Update with the number after the mark's. On nil the client
 	// sends to this replica, and what we send takes the optimised route. An
