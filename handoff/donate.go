@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/vanycast/vanycast/peer"
@@ -129,6 +130,7 @@ func (d *donation) perform(a Action) Event {
 	case ActionWait:
 		d.stop()
 	case ActionBind:
+		d.binder.Finish(client) // what we knew of its binding is not true any more
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()
@@ -181,7 +183,7 @@ func (d *donation) call(ctx context.Context, kind peer.Kind, msg []byte) Event {
 		// The channel's own refusals: nobody saw the request.
 		return Event{Kind: EventUnsent, Err: &RefusedError{Reason: ReasonBusy, Text: remote.Text}}
 	case errors.Is(err, peer.ErrUnreachable), errors.Is(err, peer.ErrTooLarge):
-		return Event{Kind: EventUnsent, Err: err}
+		return Event{Kind: EventUnsent, Err: err, Dead: errors.Is(err, syscall.ECONNREFUSED)}
 	}
 	return Event{Kind: EventFailed, Err: err}
 }
