@@ -41,7 +41,7 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 		return err
 	}
 	f := flow{c.Local.Addr(), c.Remote.Addr()}
-	if !g.lock(f) {
+	if !g.lock(f, c) {
 		return fmt.Errorf("%w: client %s", ErrBusy, c.Remote.Addr())
 	}
 	defer g.unlock(f)
@@ -50,19 +50,20 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 
 // lock begins a donation of a client's traffic; false if one is under way or
 // there are too many.
-func (g *Agent) lock(f flow) bool {
+func (g *Agent) lock(f flow, c *Client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, busy := g.donating[f]; busy || len(g.donating) >= g.d.MaxHandoffs {
 		return false
 	}
-	g.donating[f] = struct{}{}
+	g.donating[f] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
 	return true
 }
 
 func (g *Agent) unlock(f flow) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	close(g.donating[f].ended)
 	delete(g.donating, f)
 }
 
