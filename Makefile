@@ -5,6 +5,7 @@ GO      ?= go
 BIN     := build/bin
 TIMEOUT := 20m
 FUZZ    ?= 60s
+LAB     ?= vc
 
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
@@ -28,7 +29,7 @@ lab: ## leaves the demonstration's hosts up, to try by hand
 	@scripts/need root go ip tcpdump tshark telnet setpriv
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/demo ./tests/demo
-	@$(BIN)/demo -lab
+	@$(BIN)/demo -lab -prefix $(LAB)
 
 lab-down: ## ends what make lab left
 	@scripts/need root go ip

@@ -32,7 +32,10 @@ func (d *host) Status() wire.Status {
 		}
 		shown := wire.Service{
 			Name: cfg.Name, Contact: cfg.Contact(), HomeAgent: cfg.HomeAgent, Policy: cfg.Policy,
-			ContactNode: d.replica.addresses[cfg.ContactAddress].IsContactNode(), Clients: len(service.Clients()),
+			Clients: len(service.Clients()),
+		}
+		if a, ok := d.replica.address(cfg.ContactAddress); ok {
+			shown.ContactNode = a.IsContactNode()
 		}
 		shown.Waiting, shown.Backlog = service.Queue()
 		for _, r := range service.Replicas() {
@@ -66,8 +69,8 @@ func (d *host) Clients() (out []wire.Client) {
 // Bindings implements api.Backend.
 func (d *host) Bindings() (out []wire.Binding) {
 	if d.replica != nil {
-		for _, a := range d.replica.addresses {
-			for _, b := range a.Bindings() {
+		for _, contact := range d.replica.contacts() {
+			for _, b := range contact.Bindings() {
 				state := b.State
 				if !b.Home {
 					state += ", " + b.Route

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vanycast/vanycast/anycast"
 	"github.com/vanycast/vanycast/api"
 	"github.com/vanycast/vanycast/conf"
@@ -36,13 +38,13 @@ type replica struct {
 	d         *host
 	peers     *peer.Node
 	anycast   *anycast.Node
-	addresses map[netip.Addr]*anycast.Address
-	live      map[netip.Addr]*framework.Live // by contact address
+	live      map[netip.Addr]*framework.Live // by contact address; of openReplica only
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
-	mu       sync.RWMutex // peers ask while services are being made
-	services map[string]*framework.Service
+	mu        sync.RWMutex // peers ask while services are being made
+	addresses map[netip.Addr]*anycast.Address
+	services  map[string]*framework.Service
 }
 
 // openReplica makes the role's parts in the order of their dependence, and has
@@ -129,7 +131,7 @@ func (d *host) openPeers() (*peer.Node, error) {
 }
 
 func (r *replica) openService(s *conf.Service, closing func(func() error), start func(string, func(context.Context) error) func()) error {
-	address, ok := r.addresses[s.ContactAddress]
+	address, ok := r.address(s.ContactAddress)
 	if !ok {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
@@ -141,7 +143,9 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		if err != nil {
 			return err
 		}
+		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
+		r.mu.Unlock()
 		r.live[s.ContactAddress] = framework.NewLive()
 	}
 	service, err := framework.New(framework.Config{
@@ -184,7 +188,7 @@ func (r *replica) register(ctx context.Context) {
 			continue
 		}
 		done[s.ContactAddress] = true
-		address := r.addresses[s.ContactAddress]
+		address, _ := r.address(s.ContactAddress)
 		wg.Go(func() {
 			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 				err := address.Active(ctx)
@@ -246,8 +250,22 @@ func (r *replica) list() []*framework.Service {
 	return out
 }
 
-func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
+func (r *replica) address(contact netip.Addr) (*anycast.Address, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	a, ok := r.addresses[contact]
+	return a, ok
+}
+
+// contacts are the contact addresses, in no order.
+func (r *replica) contacts() []*anycast.Address {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.addresses))
+}
+
+func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
+	a, ok := r.address(contact)
 	return handoff.AnycastBinder{Address: a}, ok
 }
 
@@ -272,7 +290,11 @@ func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
 }
 
 func (r *replica) deliver(c *handoff.Client) {
-	if s, ok := r.service(c.Service); ok {
-		s.Deliver(c)
+	s, ok := r.service(c.Service)
+	if !ok { // cannot be: it was admitted
+		r.d.log.Error("client of an unknown service closed", "service", c.Service, "client", c.Remote)
+		unix.Close(c.FD)
+		return
 	}
+	s.Deliver(c)
 }
