@@ -20,9 +20,11 @@ build: ## the programs, in build/bin
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
 
 demo: ## the thesis's session, with telnet, on this kernel
-	@scripts/need root go ip tcpdump tshark telnet setpriv
+	@scripts/need root go
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@# A new machine has both to do, and they wait for different things.
+	@$(GO) build -o $(BIN)/ ./tests/demo ./cmd/... ./examples/... & build=$$!; \
+		scripts/need ip tcpdump tshark telnet setpriv && wait $$build
 	@$(BIN)/demo
 
 lab: ## leaves the demonstration's hosts up, to try by hand
