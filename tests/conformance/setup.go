@@ -1,0 +1,119 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vanycast/vanycast/api/client"
+	"github.com/vanycast/vanycast/api/wire"
+	"github.com/vanycast/vanycast/tests/lab"
+)
+
+// setup is what a role needs under test: the configuration of its daemon, and
+// what its host is like.
+type setup struct {
+	role   string
+	config string // TOML; %[1]s is the API's socket, %[2]s the folder of the certificates
+	host   func(n *lab.Net, nut *lab.Host)
+}
+
+// setups are all of them. The addresses are the tester's, too (tester/*.py).
+var setups = []setup{
+	{role: "home-agent", config: homeAgentConfig("eth0"), host: func(_ *lab.Net, h *lab.Host) {
+		h.Addr("eth0", netip.MustParsePrefix("2001:db8:9::ff/64"))
+		h.Route(everywhere, netip.MustParseAddr("2001:db8:9::fe"))
+	}},
+	{role: "home-agent, virtual home link", config: homeAgentConfig("home0"), host: func(n *lab.Net, h *lab.Host) {
+		n.Link(h, n.Host("nobody"), lab.Names("home0", "eth0"))
+		h.Addr("home0", netip.MustParsePrefix("2001:db8:9::ff/64"))
+		h.Addr("eth0", netip.MustParsePrefix("2001:db8:5::ff/64"))
+		h.Route(everywhere, netip.MustParseAddr("2001:db8:5::fe"))
+	}},
+}
+
+var everywhere = netip.MustParsePrefix("::/0")
+
+func homeAgentConfig(iface string) string {
+	return fmt.Sprintf(`[node]
+name      = "nut"
+roles     = ["home-agent"]
+interface = "eth0"
+[api]
+socket = "%%[1]s"
+[log]
+level = "debug"
+[home_agent]
+interface    = %q
+prefix       = "2001:db8:9::/64"
+address      = "2001:db8:9::ff"
+max_bindings = 4096
+care_of      = ["2001:db8:1::/48", "2001:db8:2::/48", "2001:db8:3::/48"]
+`, iface)
+}
+
+// bench is one set-up, built: the node under test and the tester, on one link.
+//
+//	┌────────┐ eth0          eth0 ┌─────┐
+//	│ tester ├────────────────────┤ nut │ vanycastd
+//	└────────┘                    └─────┘
+type bench struct {
+	nut, tester *lab.Host
+	mac         string
+	config      string
+	bin         string
+	api         *client.Client
+	daemon      *lab.Process
+}
+
+// readyTimeout bounds the daemon's start.
+const readyTimeout = 30 * time.Second
+
+func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
+	n := lab.New(tb)
+	b := &bench{nut: n.Host("nut"), tester: n.Host("tester"), bin: bin}
+	n.Link(b.tester, b.nut)
+	// The tester's kernel must not answer for those whom the tester plays.
+	b.tester.Sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")
+	s.host(n, b.nut)
+	out, err := b.nut.Output(context.Background(), "cat", "/sys/class/net/eth0/address")
+	if err != nil {
+		return nil, err
+	}
+	b.mac = strings.TrimSpace(out)
+	socket := filepath.Join(n.Dir(), "api.sock")
+	b.config = filepath.Join(n.Dir(), "nut.toml")
+	b.api = client.New(socket)
+	return b, os.WriteFile(b.config, []byte(fmt.Sprintf(s.config, socket, certificates)), 0o644)
+}
+
+// start starts the daemon and waits until it says that it is ready.
+func (b *bench) start(ctx context.Context) (err error) {
+	if b.daemon, err = b.nut.Start([]string{filepath.Join(b.bin, "vanycastd"), "--config", b.config}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("vanycastd was not ready within %v\n%s", readyTimeout, b.daemon.Tail(20)))
+	defer cancel()
+	defer b.api.Close()
+	return lab.WaitFor(ctx, func() error {
+		var status wire.Status
+		return b.api.Get(ctx, "/v1/status", &status)
+	})
+}
+
+// obey does what the tester asks for.
+func (b *bench) obey(do string) error {
+	switch do {
+	case "start":
+		return b.start(context.Background())
+	case "stop":
+		return b.daemon.Stop()
+	case "kill":
+		return b.daemon.Kill9()
+	}
+	return fmt.Errorf("conformance: the tester asks for %q", do)
+}
