@@ -34,7 +34,21 @@ var setups = []setup{
 		h.Addr("eth0", netip.MustParsePrefix("2001:db8:5::ff/64"))
 		h.Route(everywhere, netip.MustParseAddr("2001:db8:5::fe"))
 	}},
+	{role: "correspondent", config: correspondentConfig, host: func(_ *lab.Net, h *lab.Host) {
+		h.Addr("eth0", netip.MustParsePrefix("2001:db8:a::10/64"))
+		h.Route(everywhere, netip.MustParseAddr("2001:db8:a::1"))
+	}},
 }
+
+const correspondentConfig = `[node]
+name      = "nut"
+roles     = ["correspondent"]
+interface = "eth0"
+[api]
+socket = "%[1]s"
+[log]
+level = "debug"
+`
 
 var everywhere = netip.MustParsePrefix("::/0")
 
@@ -88,7 +102,7 @@ func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
 	socket := filepath.Join(n.Dir(), "api.sock")
 	b.config = filepath.Join(n.Dir(), "nut.toml")
 	b.api = client.New(socket)
-	return b, os.WriteFile(b.config, []byte(fmt.Sprintf(s.config, socket, certificates)), 0o644)
+	return b, os.WriteFile(b.config, []byte(strings.NewReplacer("%[1]s", socket, "%[2]s", certificates).Replace(s.config)), 0o644)
 }
 
 // start starts the daemon and waits until it says that it is ready.

@@ -1,12 +1,15 @@
 """All cases, in the order of the document, and the set-up of each role."""
 
+from cn_setup import Correspondent
 from ha_setup import HomeAgent
 
 import ha_cases
+import cn_cases
 
 SETUPS = {
     "home-agent": lambda wire: HomeAgent(wire, virtual=False),
     "home-agent, virtual home link": lambda wire: HomeAgent(wire, virtual=True),
+    "correspondent": Correspondent,
 }
 
-_ = ha_cases
+_ = (ha_cases, cn_cases)

@@ -60,9 +60,7 @@ class MobileNode:
 
     def update(self, flags="AH", lifetime=15, seq=None, src=None, home=None, hao=True, options=None, dst=AGENT, **fields):
         """A Binding Update for the home agent, as a packet."""
-        if seq is None:
-            self.seq = (self.seq + 1) % 65536
-            seq = self.seq
+        self.seq = seq = (self.seq + 1) % 65536 if seq is None else seq
         src, home = src or self.care_of, home or self.home
         if options is None:
             options = [alternate(src)]
