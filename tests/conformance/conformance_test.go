@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,16 +31,17 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	if err := cluster.Build(ctx, bin, "./cmd/vanycastd", "./cmd/vanyctl"); err != nil {
+	if err := cluster.Build(ctx, bin, "./cmd/vanycastd", "./cmd/vanyctl", "./examples/echo"); err != nil {
 		t.Fatal(err)
 	}
+	certificates := issue(ctx, t, bin)
 	var mu sync.Mutex
 	results := map[string]Result{}
 	t.Run("roles", func(t *testing.T) {
 		for _, s := range setups {
 			t.Run(s.role, func(t *testing.T) {
 				t.Parallel()
-				got := runRole(ctx, t, s, bin)
+				got := runRole(ctx, t, s, bin, certificates)
 				mu.Lock()
 				defer mu.Unlock()
 				for id, r := range got {
@@ -65,28 +67,50 @@ func TestConformance(t *testing.T) {
 	compare(t, Document(cases, results))
 }
 
-func runRole(ctx context.Context, t *testing.T, s setup, bin string) map[string]Result {
+// issue makes the certificates of a group of one replica.
+func issue(ctx context.Context, t *testing.T, bin string) (dir string) {
 	t.Helper()
-	b, err := s.build(t, bin, t.TempDir())
+	dir = t.TempDir()
+	for _, args := range [][]string{{"init", "--dir", dir}, {"issue", "--dir", dir, "nut", "--address", "2001:db8:1::10"}} {
+		if out, err := exec.CommandContext(ctx, filepath.Join(bin, "vanyctl"), append([]string{"ca"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("vanyctl ca %v: %v\n%s", args, err, out)
+		}
+	}
+	return dir
+}
+
+func runRole(ctx context.Context, t *testing.T, s setup, bin, certificates string) map[string]Result {
+	t.Helper()
+	b, err := s.build(t, bin, certificates)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.start(ctx); err != nil {
-		t.Fatal(err)
+	if !s.later {
+		if err := b.start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.echo {
+		if err := b.serve(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	list, err := runTester(ctx, b.tester, s.role, b.mac, b.obey)
 	if err != nil {
-		t.Errorf("%v\n%s", err, b.daemon.Tail(30))
+		t.Error(err)
 	}
 	got := map[string]Result{}
 	for _, r := range list {
 		got[r.ID] = r
 	}
-	if dir := os.Getenv("CONFORMANCE_LOGS"); dir != "" {
+	if dir := os.Getenv("CONFORMANCE_LOGS"); dir != "" && b.daemon != nil {
 		log, _ := os.ReadFile(b.daemon.Log())
 		if err := os.WriteFile(filepath.Join(dir, s.role+".log"), log, 0o644); err != nil {
 			t.Error(err)
 		}
+	}
+	if b.daemon == nil {
+		return got
 	}
 	if err := b.daemon.Stop(); err != nil {
 		t.Errorf("%v\n%s", err, b.daemon.Tail(30))

@@ -20,6 +20,8 @@ type setup struct {
 	role   string
 	config string // TOML; %[1]s is the API's socket, %[2]s the folder of the certificates
 	host   func(n *lab.Net, nut *lab.Host)
+	echo   bool // an echo server runs beside the daemon
+	later  bool // the tester says when the daemon is started
 }
 
 // setups are all of them. The addresses are the tester's, too (tester/*.py).
@@ -38,7 +40,37 @@ var setups = []setup{
 		h.Addr("eth0", netip.MustParsePrefix("2001:db8:a::10/64"))
 		h.Route(everywhere, netip.MustParseAddr("2001:db8:a::1"))
 	}},
+	{role: "replica, registration", config: replicaConfig, host: replicaHost, later: true},
+	{role: "replica", config: replicaConfig, host: replicaHost, echo: true},
 }
+
+func replicaHost(_ *lab.Net, h *lab.Host) {
+	h.Addr("eth0", netip.MustParsePrefix("2001:db8:1::10/64"))
+	h.Route(everywhere, netip.MustParseAddr("2001:db8:1::1"))
+}
+
+const replicaConfig = `[node]
+name      = "nut"
+roles     = ["replica"]
+interface = "eth0"
+[api]
+socket = "%[1]s"
+[log]
+level = "debug"
+[peers]
+listen      = "[2001:db8:1::10]:4100"
+certificate = "%[2]s/nut.pem"
+key         = "%[2]s/nut.key"
+authority   = "%[2]s/ca.pem"
+[[service]]
+name            = "echo"
+contact_address = "2001:db8:9::1"
+port            = 4000
+home_agent      = "2001:db8:9::ff"
+contact_nodes   = ["2001:db8:1::10"]
+replicas        = ["2001:db8:1::10"]
+policy          = "local"
+`
 
 const correspondentConfig = `[node]
 name      = "nut"
@@ -80,6 +112,7 @@ type bench struct {
 	mac         string
 	config      string
 	bin         string
+	socket      string
 	api         *client.Client
 	daemon      *lab.Process
 }
@@ -90,7 +123,7 @@ const readyTimeout = 30 * time.Second
 func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
 	n := lab.New(tb)
 	b := &bench{nut: n.Host("nut"), tester: n.Host("tester"), bin: bin}
-	n.Link(b.tester, b.nut)
+	n.Link(b.tester, b.nut, lab.Wire())
 	// The tester's kernel must not answer for those whom the tester plays.
 	b.tester.Sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")
 	s.host(n, b.nut)
@@ -99,10 +132,10 @@ func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
 		return nil, err
 	}
 	b.mac = strings.TrimSpace(out)
-	socket := filepath.Join(n.Dir(), "api.sock")
+	b.socket = filepath.Join(n.Dir(), "api.sock")
 	b.config = filepath.Join(n.Dir(), "nut.toml")
-	b.api = client.New(socket)
-	return b, os.WriteFile(b.config, []byte(strings.NewReplacer("%[1]s", socket, "%[2]s", certificates).Replace(s.config)), 0o644)
+	b.api = client.New(b.socket)
+	return b, os.WriteFile(b.config, []byte(strings.NewReplacer("%[1]s", b.socket, "%[2]s", certificates).Replace(s.config)), 0o644)
 }
 
 // start starts the daemon and waits until it says that it is ready.
@@ -117,6 +150,12 @@ func (b *bench) start(ctx context.Context) (err error) {
 		var status wire.Status
 		return b.api.Get(ctx, "/v1/status", &status)
 	})
+}
+
+// serve starts the echo server beside the daemon.
+func (b *bench) serve() error {
+	_, err := b.nut.Start([]string{filepath.Join(b.bin, "echo"), "--socket", b.socket, "-w", "64", "--policy", "local"})
+	return err
 }
 
 // obey does what the tester asks for.

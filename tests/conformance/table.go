@@ -12,7 +12,8 @@ var parts = []struct{ role, heading, text string }{
 	{"home-agent", "Home agent", "The node's interface is on the home link; the tester is the router to everywhere, and the neighbours."},
 	{"home-agent, virtual home link", "Home agent, virtual home link", "The home prefix is on an interface that leads nowhere; all peers are abroad."},
 	{"correspondent", "Correspondent node", "The tester is the router, and every mobile node and its home agent behind it."},
-	{"replica", "Mobile node (replica)", "The tester is the router, the home agent, and the clients."},
+	{"replica, registration", "Mobile node (replica): registration", "The tester is the router and the home agent; each case starts the daemon anew."},
+	{"replica", "Mobile node (replica): clients", "The tester is the router, a home agent that accepts, and the clients."},
 }
 
 // Document is docs/conformance.md: every case with its result. It has nothing

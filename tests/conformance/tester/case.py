@@ -87,9 +87,12 @@ class Case:
         return found
 
     def expect_frame(self, what, match):
-        found, _ = self.wire.find(self.start, match)
+        """As expect, but match takes the Frame; what comes next is looked for
+        after it."""
+        found, position = self.wire.find(self.start, match)
         if not found:
             raise Failure("no " + what)
+        self.start = position
         return found
 
     def never(self, what, match, until):

@@ -55,6 +55,7 @@ class Wire:
         self.frames = []
         self.came = threading.Condition()
         self.present = set()  # addresses that the tester answers neighbour solicitations for
+        self.responders = []  # called with each frame, in the receiving thread
         self.send_lock = threading.Lock()
         threading.Thread(target=self._receive, daemon=True).start()
 
@@ -67,6 +68,8 @@ class Wire:
                 continue
             frame = Frame(data)
             self._resolve(frame)
+            for respond in self.responders:
+                respond(frame)
             with self.came:
                 self.frames.append(frame)
                 self.came.notify_all()
