@@ -10,7 +10,7 @@ LAB     ?= vc
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
 
-.PHONY: all build demo lab lab-down test bench generate fuzz clean
+.PHONY: all build demo lab lab-down test conformance bench generate fuzz clean
 
 all: build
 
@@ -40,9 +40,14 @@ lab-down: ## ends what make lab left
 	@$(BIN)/demo -down
 
 test: ## everything: unit, scenario, laboratory and end to end
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 ./...
+
+conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
+	@scripts/need root go ip scapy
+	$(GO) test -count=1 -timeout $(TIMEOUT) ./tests/conformance -update
+	@git --no-pager diff --stat -- docs/conformance.md
 
 bench: ## measurements, each against its reference; build/bench.json
 	@scripts/need root go ip iperf3 gcc setpriv
