@@ -38,6 +38,9 @@ type Address interface {
 type Deps struct {
 	Agent   Agent
 	Address Address
+	// Live is shared by the services of one contact address; default: this
+	// service has the address for itself.
+	Live *Live
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.

@@ -23,6 +23,7 @@ type fake struct {
 	probe   error
 	bound   map[netip.Addr]int
 	cleared map[netip.Addr]int
+	live    *Live
 }
 
 func (f *fake) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {
@@ -73,7 +74,7 @@ func startService(t *testing.T, f *fake, change func(*Config), policy policyFunc
 	if change != nil {
 		change(&cfg)
 	}
-	deps := Deps{Agent: f, Address: f}
+	deps := Deps{Agent: f, Address: f, Live: f.live}
 	if policy != nil {
 		deps.Policy = func(string) (Policy, error) { return policy, nil }
 	}
