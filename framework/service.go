@@ -34,6 +34,8 @@ type Service struct {
 	answers  map[key]chan<- result
 	policies map[string]Policy
 	closing  bool
+
+	preparing int // Prepares under way
 }
 
 // New makes a service and opens its listening socket; clients are accepted once

@@ -29,6 +29,12 @@ type fake struct {
 func (f *fake) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {
 	return f.handoff(ctx, c, target)
 }
+func (f *fake) Prepare(_ context.Context, c *handoff.Client, _ netip.Addr) error {
+	if c.FD != -1 {
+		return fmt.Errorf("descriptor %d is given away", c.FD)
+	}
+	return nil
+}
 func (f *fake) IsContactNode() bool                     { return true }
 func (f *fake) Probe(context.Context, netip.Addr) error { return f.probe }
 func (f *fake) Bind(ctx context.Context, a netip.Addr) error {

@@ -92,6 +92,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Peers:   r.peers,
 		Anycast: r.binder,
 		TCP:     kernel,
+		Modes:   r.mode,
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
@@ -280,6 +281,18 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// mode is how a service's clients are handed off.
+func (r *replica) mode(service string) handoff.Mode {
+	for i := range r.d.cfg.Services {
+		if s := &r.d.cfg.Services[i]; s.Name == service {
+			if m, ok := handoff.ParseMode(s.Mode); ok {
+				return m
+			}
+		}
+	}
+	return handoff.ModeBest
 }
 
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
