@@ -44,13 +44,20 @@ func printStatus(w io.Writer, s wire.Status) error {
 			return err
 		}
 	}
-	if len(s.Counters) == 0 {
+	return printCounters(w, s.Counters)
+}
+
+// printCounters leaves out those that are 0: what happened is easier to see.
+func printCounters(w io.Writer, all map[string]uint64) error {
+	names := slices.Sorted(maps.Keys(all))
+	names = slices.DeleteFunc(names, func(name string) bool { return all[name] == 0 })
+	if len(names) == 0 {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t = newTable(w, "COUNTER", "VALUE")
-	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
-		t.row(name, s.Counters[name])
+	t := newTable(w, "COUNTER", "VALUE")
+	for _, name := range names {
+		t.row(name, all[name])
 	}
 	return t.flush()
 }
