@@ -1,0 +1,59 @@
+# Every target installs what it lacks (Debian packages) and says in one line
+# what is missing if it cannot. All but build need root.
+
+GO      ?= go
+BIN     := build/bin
+TIMEOUT := 20m
+FUZZ    ?= 60s
+
+# cgo would only make the binaries depend on the C library of this machine.
+export CGO_ENABLED = 0
+
+.PHONY: all build demo lab lab-down test bench generate fuzz clean
+
+all: build
+
+build: ## the programs, in build/bin
+	@scripts/need go
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
+
+demo: ## the thesis's session, with telnet, on this kernel
+	@scripts/need root go ip tcpdump tshark telnet setpriv
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@$(BIN)/demo
+
+lab: ## leaves the demonstration's hosts up, to try by hand
+	@scripts/need root go ip tcpdump tshark telnet setpriv
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@$(BIN)/demo -lab
+
+lab-down: ## ends what make lab left
+	@scripts/need root go ip
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@$(BIN)/demo -down
+
+test: ## everything: unit, scenario, laboratory and end to end
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git
+	$(GO) vet ./...
+	$(GO) test -timeout $(TIMEOUT) -p 2 ./...
+
+bench: ## measurements, each against its reference; build/bench.json
+	@scripts/need root go ip iperf3 gcc setpriv
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/bench ./tests/bench
+	@$(BIN)/bench
+
+generate: ## the eBPF objects that are committed
+	@scripts/need go clang llvm-strip
+	$(GO) generate ./mipv6/tcbpf
+
+fuzz: ## every fuzz target, FUZZ (60s) each
+	@scripts/need go
+	@scripts/fuzz $(FUZZ)
+
+clean:
+	rm -rf build
