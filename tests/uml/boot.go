@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -92,7 +93,12 @@ func Boot(ctx context.Context, c Config) (status int, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
+	served, stop := context.WithCancel(ctx)
+	var server sync.WaitGroup
+	server.Go(func() { serve(served, out) })
 	runErr := cmd.Run()
+	stop()
+	server.Wait()
 	text, err := os.ReadFile(filepath.Join(out, statusFile))
 	if ctx.Err() != nil {
 		return 0, fmt.Errorf("uml: boot: %w; the console ended with:\n%s", context.Cause(ctx), tail(console.Bytes()))

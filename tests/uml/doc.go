@@ -20,5 +20,6 @@
 // umlboot starts it behind a seccomp filter that fails PTRACE_GETREGSET, which
 // makes it fall back on PTRACE_{GET,SET}FPREGS: x87 and SSE. The upper halves of
 // the AVX registers are then not switched between threads of one process, so
-// the guest's programs are told to do without AVX (see [guestEnvironment]).
+// the guest's programs are told to do without AVX (see [guestEnvironment];
+// AVX_Fast_Unaligned_Load is what makes the C library's memcpy use it).
 package uml

@@ -28,10 +28,10 @@ const goWithoutAVX = "GODEBUG=cpu.avx=off,cpu.avx2=off,cpu.avx512f=off,cpu.avx51
 // misreads its own arguments.
 func guestEnvironment() []string {
 	return []string{
-		"PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH=" + hostBin + ":/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LANG=C.UTF-8", "TMPDIR=/tmp", "VANYCAST_LAB=uml",
 		goWithoutAVX,
-		"GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512BW,-AVX512VL,-FMA",
+		"GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512BW,-AVX512VL,-FMA,-RTM,-AVX_Fast_Unaligned_Load",
 		"OPENSSL_ia32cap=~0x1000000000000000:~0x20",
 	}
 }
@@ -110,8 +110,25 @@ func mountAll(env []string) error {
 			return fmt.Errorf("mount %s on %s: %w", m.kind, m.at, err)
 		}
 	}
-	return os.MkdirAll("/run/netns", 0o755)
+	for _, dir := range []string{"/run/netns", hostBin} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, name := range hostPrograms {
+		if err := os.Symlink(self, filepath.Join(hostBin, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// hostBin stands first in the guest's PATH.
+const hostBin = "/run/host"
 
 // loadModules goes through a directory of our own: /lib/modules has no folder
 // for the guest's version.
