@@ -5,6 +5,7 @@ GO      ?= go
 BIN     := build/bin
 TIMEOUT := 20m
 FUZZ    ?= 60s
+LAB     ?= vc
 
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
@@ -28,7 +29,7 @@ lab: ## leaves the demonstration's hosts up, to try by hand
 	@scripts/need root go ip tcpdump tshark telnet setpriv
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/demo ./tests/demo
-	@$(BIN)/demo -lab
+	@$(BIN)/demo -lab -prefix $(LAB)
 
 lab-down: ## ends what make lab left
 	@scripts/need root go ip
@@ -39,7 +40,7 @@ lab-down: ## ends what make lab left
 test: ## everything: unit, scenario, laboratory and end to end
 	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git
 	$(GO) vet ./...
-	$(GO) test -timeout $(TIMEOUT) -p 2 ./...
+	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 ./...
 
 bench: ## measurements, each against its reference; build/bench.json
 	@scripts/need root go ip iperf3 gcc setpriv

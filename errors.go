@@ -1,6 +1,7 @@
 package vanycast
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 
@@ -76,6 +77,7 @@ var codes = map[wire.Code]error{
 	wire.CodeFinished:       ErrGone,
 	wire.CodeUnknownClient:  ErrGone,
 	wire.CodeClosed:         ErrDaemonGone,
+	wire.CodeCanceled:       context.Canceled,
 }
 
 func handoffError(f *wire.Failure) error {

@@ -90,6 +90,15 @@ func (a *Address) ContactNode() netip.Addr {
 	return netip.Addr{}
 }
 
+// Ready is when the client may be told of a new care-of address: now, or a
+// little later if it was told too often of late (MAX_UPDATE_RATE, RFC 6275 §12).
+// A handoff that begins before would keep the client waiting.
+func (a *Address) Ready(client netip.Addr) time.Time {
+	a.node.mu.Lock()
+	defer a.node.mu.Unlock()
+	return a.node.core.list.Allowed(a.node.deps.Now(), client)
+}
+
 // Close clears the clients' bindings, deletes the home registration and takes the
 // address off the host. Whatever it returns, the address is off; what could not
 // be cleared in time expires by itself.

@@ -40,6 +40,8 @@ const (
 	// maxWaiters bounds who waits for one client's home test.
 	maxWaiters = 64
 
+	// maxRefusals bounds the answers to malformed messages, a second.
+	maxRefusals = 10
 	// maxPassing bounds the refresh requests that are passed on at once.
 	maxPassing = 64
 

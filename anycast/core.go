@@ -39,6 +39,10 @@ type core struct {
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
 	out      []action
+	refusals struct { // of malformed messages, in this second
+		since time.Time
+		sent  int
+	}
 }
 
 // coreConfig is what the core needs of Config and Deps.
@@ -71,6 +75,7 @@ type client struct {
 	op      *op
 	early   bool // route optimised ahead of the acknowledgement
 	held    bool
+	taken   taken
 	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind
 	refused time.Time  // until when it counts as without Mobile IPv6

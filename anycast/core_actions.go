@@ -49,6 +49,13 @@ func (a sendAction) String() string {
 	return s
 }
 
+// packetAction: send a packet that is complete.
+type packetAction struct{ packet *mipv6.Packet }
+
+func (a packetAction) String() string {
+	return fmt.Sprintf("send %v -> %v protocol %d, %d octets", a.packet.Src, a.packet.Dst, a.packet.NextHeader, len(a.packet.Payload))
+}
+
 // routeKind is what the core wants of the data plane for one client.
 type routeKind uint8
 

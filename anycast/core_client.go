@@ -96,7 +96,7 @@ func (c *core) handedOff(now time.Time, p pair) {
 	}
 	c.endOp(now, cl, ErrSuperseded)
 	c.list.Forget(target(p))
-	cl.held = false
+	cl.held, cl.taken = false, taken{}
 	c.sync(cl)
 	c.drop(now, cl)
 }

@@ -18,15 +18,16 @@ func (c *core) receive(now time.Time, r mhsock.Received) bool {
 	if ct == nil && r.Dst != c.cfg.careOf {
 		return false
 	}
-	t, ok := mipv6.PeekType(r.Message)
-	if !ok || !ours(t, ct != nil) {
-		return false
-	}
 	m, err := mipv6.Parse(r.Message)
-	if err != nil || r.CareOf.IsValid() {
-		// Malformed; or with a Home Address option, which none of these may
-		// have (RFC 6275 §6.1). Dropped in silence.
+	t, known := mipv6.PeekType(r.Message)
+	switch {
+	case err != nil && (ct != nil || known && ours(t, false)):
+		c.refuse(now, r, err)
 		return true
+	case err != nil || !ours(t, ct != nil):
+		return false
+	case r.CareOf.IsValid():
+		return true // a Home Address option, which none of these may have (RFC 6275 §6.1)
 	}
 	switch m := m.(type) {
 	case *mipv6.HomeTest:
@@ -47,6 +48,21 @@ func (c *core) receive(now time.Time, r mhsock.Received) bool {
 		return c.bindingError(now, r.Src, m)
 	}
 	return true
+}
+
+// refuse answers what cannot be parsed as RFC 6275 §9.2 wants, at a bounded rate
+// (RFC 4443 §2.4(f)).
+func (c *core) refuse(now time.Time, r mhsock.Received, err error) {
+	if now.Sub(c.refusals.since) >= time.Second {
+		c.refusals.since, c.refusals.sent = now, 0
+	}
+	if c.refusals.sent >= maxRefusals {
+		return
+	}
+	if p := mhsock.Refusal(r, err); p != nil {
+		c.refusals.sent++
+		c.do(packetAction{p})
+	}
 }
 
 // ours says which messages the mobile node's half takes: at the contact address,

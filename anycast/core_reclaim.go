@@ -25,7 +25,9 @@ import (
 // the acceptor's, and two replicas would think the client theirs. When the answer
 // to Take is lost, the retransmission is refused for a number that must be our
 // own: Read saw that the acceptor had not been there, and by the time of a
-// Reclaim the acceptor has given up.
+// Reclaim the acceptor has given up. The same holds for a Reclaim that ended
+// without an answer, when the next one's Read is told a number that was taken
+// then: what was sent is remembered with the client.
 type reclaimStep uint8
 
 const (
@@ -47,6 +49,19 @@ func (c *core) reclaim(now time.Time, id opID, p pair, m Mark) {
 	c.startOp(now, p, o)
 }
 
+// taken are the numbers that Reclaims for one mark have used after their Read saw
+// that nobody had been there: first to last, both included.
+type taken struct {
+	mark  uint16
+	last  uint16
+	valid bool
+}
+
+// has reports whether n is one of them, for the same mark.
+func (t taken) has(mark, n uint16) bool {
+	return t.valid && t.mark == mark && n != mark && n-mark <= t.last-mark
+}
+
 // step sets the parameters of the next update.
 func (o *op) step(s reclaimStep, number uint16, same bool) {
 	o.reclaim = s
@@ -60,10 +75,11 @@ func (c *core) reclaimRefused(now time.Time, cl *client, last uint16) {
 	case o.reclaim == reclaimRead && last == o.mark:
 		o.step(reclaimTake, o.mark+1, true)
 		c.update(now, cl)
-	case o.reclaim == reclaimTake && last == o.mark+1 && o.sent > 1:
-		// Our own first try, whose answer was lost. An ordinary update makes
-		// lifetime and number certain again.
-		o.step(reclaimConfirm, o.mark+2, false)
+	case o.reclaim == reclaimTake && last == o.mark+1 && o.sent > 1,
+		o.reclaim == reclaimRead && cl.taken.has(o.mark, last):
+		// Our own try, whose answer was lost. An ordinary update makes lifetime
+		// and number certain again.
+		o.step(reclaimConfirm, last+1, false)
 		c.update(now, cl)
 	default:
 		c.overtaken(now, cl, last)

@@ -39,6 +39,9 @@ func (c *core) transmit(cl *client, a bindings.Action) {
 	}
 	o.sent++
 	o.told = true
+	if o.kind == opReclaim && o.reclaim != reclaimRead {
+		cl.taken = taken{mark: o.mark, last: a.Sequence, valid: true}
+	}
 	bu := &mipv6.BindingUpdate{Sequence: a.Sequence, Acknowledge: true, Lifetime: a.Lifetime}
 	key := o.keys.Kbm()
 	if a.Lifetime == 0 {

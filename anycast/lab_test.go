@@ -12,11 +12,11 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/correspondent"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
-	"github.com/vanycast/vanycast/mipv6/rr"
 	"github.com/vanycast/vanycast/peer"
 )
 
@@ -28,10 +28,9 @@ type lab struct {
 	ctx      context.Context
 	replicas map[netip.Addr]*replica
 
-	mu     sync.Mutex // of the rest: the other hosts
+	mu     sync.Mutex // of home
 	home   *bindings.Cache
-	client *rr.Responder
-	cache  *bindings.Cache // the client's
+	client *correspondent.Role
 }
 
 type replica struct {
@@ -48,16 +47,17 @@ var labKey = bindings.Key{Local: modern, Home: contactAddr}
 func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		client, err := rr.NewResponder(rr.ResponderConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
 		l := &lab{
-			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica), client: client,
-			cache: bindings.NewCache(bindings.Config{}), home: bindings.NewCache(bindings.Config{}),
+			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
+			home: bindings.NewCache(bindings.Config{}),
 		}
 		l.serve(l.net.Host(homeAgent), l.homeAgent)
-		l.serve(l.net.Host(modern), l.correspondent)
+		host := l.net.Host(modern)
+		var err error
+		l.client, err = correspondent.New(correspondent.Config{}, correspondent.Deps{Plane: planetest.New(), MH: host})
+		must(t, err)
+		go l.client.Run(ctx)
+		l.serve(host, func(r mhsock.Received) { l.client.HandleMH(r) })
 		for _, a := range []netip.Addr{glass, reich, adams} {
 			l.add(a)
 		}
@@ -155,50 +155,14 @@ func (l *lab) homeAgent(r mhsock.Received) {
 		&mipv6.BindingAcknowledgement{Status: res.Status, Sequence: res.Sequence, Lifetime: res.Lifetime}, nil)
 }
 
-// correspondent is the client.
-func (l *lab) correspondent(r mhsock.Received) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m, err := mipv6.Parse(r.Message)
-	if err != nil {
-		l.t.Errorf("client: %v", err)
-		return
-	}
-	switch m := m.(type) {
-	case *mipv6.HomeTestInit:
-		if a, err := l.client.HomeTest(time.Now(), r.Src, m); err == nil {
-			l.send(&mipv6.Packet{Src: modern, Dst: r.Src}, a, nil)
-		}
-	case *mipv6.CareOfTestInit:
-		if a, err := l.client.CareOfTest(time.Now(), r.Src, m); err == nil {
-			l.send(&mipv6.Packet{Src: modern, Dst: r.Src}, a, nil)
-		}
-	case *mipv6.BindingUpdate:
-		l.update(r, m)
-	}
-}
-
-func (l *lab) update(r mhsock.Received, m *mipv6.BindingUpdate) {
-	u := rr.Update{Message: m, Raw: r.Message, Home: r.Src, Source: r.CareOf, Correspondent: modern}
-	auth, err := l.client.Verify(time.Now(), u)
-	if err != nil {
-		l.t.Errorf("client: %v", err)
-		return
-	}
-	ni, _ := mipv6.FindOption[*mipv6.NonceIndices](m)
-	res := l.cache.Update(time.Now(), bindings.Request{
-		Key: labKey, CareOf: u.CareOf(), Sequence: m.Sequence, Lifetime: m.Lifetime, Nonces: ni,
-	})
-	l.send(&mipv6.Packet{Src: modern, Dst: r.CareOf, RoutingHome: r.Src},
-		&mipv6.BindingAcknowledgement{Status: res.Status, Sequence: res.Sequence, Lifetime: res.Lifetime}, auth.Authenticate)
-}
-
 // binding is what the client knows.
 func (l *lab) binding() bindings.Binding {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, _ := l.cache.Lookup(time.Now(), labKey)
-	return b
+	for _, b := range l.client.Bindings() {
+		if b.Key == labKey && time.Now().Before(b.Expires) {
+			return b
+		}
+	}
+	return bindings.Binding{}
 }
 
 // boundTo is where the client sends.

@@ -155,11 +155,26 @@ func TestDispatch(t *testing.T) {
 			{"Binding Error about others", mhsock.Received{Src: modern, Dst: glass,
 				Message: message(&mipv6.BindingError{Status: mipv6.UnknownBinding, Home: adams})}, false},
 			{"cut short", mhsock.Received{Src: modern, Dst: contactAddr, Message: message(&mipv6.HomeTest{})[:10]}, true},
-			{"nothing", mhsock.Received{Src: modern, Dst: contactAddr}, false},
+			{"nothing", mhsock.Received{Src: modern, Dst: contactAddr}, true},
+			{"unknown type", mhsock.Received{Src: modern, Dst: contactAddr, Message: []byte{59, 0, 99, 0, 0, 0, 0, 0}}, true},
+			{"unknown type to the care-of address", mhsock.Received{Src: modern, Dst: glass, Message: []byte{59, 0, 99, 0, 0, 0, 0, 0}}, false},
 		} {
 			if got := n.HandleMH(tc.r); got != tc.want {
 				t.Errorf("%s: taken %v", tc.name, got)
 			}
+		}
+		// RFC 6275 §9.2: an unknown type draws a Binding Error, at a bounded rate.
+		before := len(l.net.Sent())
+		for range 10 * maxRefusals {
+			n.HandleMH(mhsock.Received{Src: modern, Dst: contactAddr, Message: []byte{59, 0, 99, 0, 0, 0, 0, 0}})
+		}
+		sent := l.net.Sent()[before:]
+		if len(sent) != maxRefusals-1 { // one was sent above
+			t.Errorf("%d answers", len(sent))
+		}
+		m, err := mipv6.Parse(sent[0].Payload)
+		if be, ok := m.(*mipv6.BindingError); err != nil || !ok || be.Status != mipv6.UnrecognizedMHType {
+			t.Errorf("the answer is %+v, %v", m, err)
 		}
 	})
 }

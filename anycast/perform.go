@@ -33,6 +33,10 @@ func (n *Node) act(a action, failed map[opID]error) {
 		if failed[a.op] == nil {
 			n.send(a)
 		}
+	case packetAction:
+		if err := n.deps.MH.Send(a.packet); err != nil {
+			n.cfg.Logger.Warn("refusal not sent", "to", a.packet.Dst, "error", err)
+		}
 	case routeAction:
 		err := n.route(a)
 		if err == nil {

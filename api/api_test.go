@@ -25,6 +25,7 @@ import (
 	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/framework"
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/tcpcp"
 )
 
 // backend shows fixed things.
@@ -343,6 +344,7 @@ func TestFailure(t *testing.T) {
 		{wrap(errors.New("connection refused")), wire.CodeUnreachable},
 		{wrap(&handoff.RefusedError{Reason: handoff.ReasonQueueFull}), wire.CodeRefused},
 		{wrap(&handoff.RefusedError{Reason: handoff.ReasonNoMobileIPv6}), wire.CodeNoMobileIPv6},
+		{wrap(&tcpcp.Error{Op: "freeze", Kind: tcpcp.ErrState}), wire.CodeFailed},
 		{wrap(framework.ErrNoTarget), wire.CodeNoTarget},
 		{wrap(framework.ErrShared), wire.CodeShared},
 		{wrap(framework.ErrFinished), wire.CodeFinished},

@@ -7,6 +7,7 @@ import (
 	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/framework"
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/tcpcp"
 )
 
 // reasons tells the code of an error; the first that fits counts.
@@ -41,6 +42,10 @@ func failure(err error) *wire.Failure {
 	if errors.As(err, &h) {
 		f.Target = h.Target
 		f.Code = wire.CodeUnreachable // unless something else is known
+	}
+	var local *tcpcp.Error
+	if errors.As(err, &local) {
+		f.Code = wire.CodeFailed
 	}
 	var refused *handoff.RefusedError
 	if errors.As(err, &refused) {

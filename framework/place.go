@@ -16,7 +16,7 @@ func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort) 
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if c.stopping || contactOnly && !c.contact() || c.live.of(remote.Addr()) > 1 {
+	if c.stopping || contactOnly && !c.contact() || c.shared(cl) {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)
@@ -91,7 +91,7 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		return
 	}
 	p.target = target
-	if p.why == asked && c.live.of(cl.remote.Addr()) > 1 {
+	if p.why == asked && c.shared(cl) {
 		c.stay(now, cl, ErrShared)
 		return
 	}
@@ -150,100 +150,4 @@ func (c *core) probed(now time.Time, k key, err error) {
 		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
 		c.stay(now, cl, err)
 	}
-}
-
-// moved: a handoff ended.
-func (c *core) moved(now time.Time, k key, err error) {
-	cl := c.clients[k]
-	if cl == nil || cl.phase != phaseMoving {
-		return
-	}
-	p := cl.place
-	if err == nil || errors.Is(err, handoff.ErrGone) {
-		if err == nil {
-			c.group.took(p.target)
-			c.note(now, EventHandedOff, cl, p.target, nil)
-		} else {
-			c.note(now, EventFailed, cl, p.target, err)
-			err = &HandoffError{cl.remote, p.target, err}
-		}
-		if p.why == asked && !p.answered {
-			c.do(answer{k, err})
-		}
-		if p.why == connected {
-			c.do(placed{k})
-		}
-		c.drop(cl)
-		return
-	}
-	c.note(now, EventFailed, cl, p.target, err)
-	if p.canceled || !targetFault(err) {
-		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
-		c.stay(now, cl, err)
-		return
-	}
-	c.group.failure(now, p.target, err)
-	if replicaFault(err) {
-		c.note(now, EventReplicaOut, nil, p.target, err)
-	}
-	policy, _, _ := c.settings()
-	c.do(replicaFailed{policy, p.target, err})
-	p.excluded[p.target] = true
-	p.err = err
-	p.tries++
-	c.distribute(now, cl)
-}
-
-// targetFault tells whether another target may do better.
-func targetFault(err error) bool {
-	for _, ours := range []error{handoff.ErrNoMobileIPv6, handoff.ErrBusy, handoff.ErrNoContact, handoff.ErrClosed, context.Canceled} {
-		if errors.Is(err, ours) {
-			return false
-		}
-	}
-	return true
-}
-
-// exhausted: there is no other target.
-func (c *core) exhausted(now time.Time, cl *client) {
-	err := cl.place.err
-	if err == nil {
-		err = ErrNoTarget
-	}
-	c.stay(now, cl, err)
-}
-
-// stay: the client cannot go anywhere.
-func (c *core) stay(now time.Time, cl *client, err error) {
-	p := cl.place
-	switch {
-	case p.why == connected:
-		c.here(now, cl)
-	case c.stopping && p.why == asked && !p.answered:
-		c.do(answer{cl.key, &HandoffError{cl.remote, p.target, err}})
-		c.turnAway(cl)
-	case c.stopping:
-		c.turnAway(cl)
-	case p.why == overdue && c.credits.Len() > 0: // the application woke up meanwhile
-		c.enqueue(now, cl)
-	case p.why == overdue:
-		c.turnAway(cl)
-	case p.answered: // asked without waiting: back through Accept
-		cl.handedOff, cl.from = true, c.cfg.Self
-		cl.failed, cl.failedErr = p.target, &HandoffError{cl.remote, p.target, err}
-		c.enqueue(now, cl)
-	default:
-		cl.phase, cl.place = phaseHeld, nil
-		c.do(answer{cl.key, &HandoffError{cl.remote, p.target, err}})
-	}
-}
-
-// here: a client that connected is the local application's, if it has room.
-func (c *core) here(now time.Time, cl *client) {
-	if c.full() && c.credits.Len() == 0 {
-		c.do(placed{cl.key})
-		c.turnAway(cl)
-		return
-	}
-	c.enqueue(now, cl)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/tcpcp"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the core does now into the scenario files")
@@ -59,6 +60,7 @@ var hosts = map[string]netip.Addr{
 var failures = map[string]error{
 	"ok": nil, "gone": handoff.ErrGone, "busy": handoff.ErrBusy, "canceled": context.Canceled,
 	"unreachable":    errors.New("unreachable"),
+	"immovable":      &tcpcp.Error{Op: "freeze", Kind: tcpcp.ErrState},
 	"timeout":        context.DeadlineExceeded,
 	"no-mobile-ipv6": fmt.Errorf("home test: %w", handoff.ErrNoMobileIPv6),
 	"no-application": &handoff.RefusedError{Reason: handoff.ReasonNoApplication},

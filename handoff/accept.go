@@ -22,7 +22,42 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 		r := refusal(err, ReasonUnspecified)
 		return g.reply(Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}), nil
 	}
+	g.awaitLeft(ctx, o)
+	g.awaitReady(ctx, o)
 	return g.reply(Outcome{Verdict: VerdictAccepted}), nil
+}
+
+// awaitLeft waits until this host has done with a connection that it handed off
+// and is offered again: who has it was quicker than its acknowledgement to us,
+// and our frozen socket is still in the way. It ends with the donor's patience.
+func (g *Agent) awaitLeft(ctx context.Context, o Offer) {
+	g.mu.Lock()
+	l, ok := g.donating[flow{o.Contact.Addr(), o.Client.Addr()}]
+	g.mu.Unlock()
+	if !ok || l.contact != o.Contact || l.client != o.Client {
+		return
+	}
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+	case <-g.ctx.Done():
+	}
+}
+
+// awaitReady lets the time pass in which the client may not be told of its new
+// server, while the old one serves it. It ends with the donor's patience.
+func (g *Agent) awaitReady(ctx context.Context, o Offer) {
+	binder, ok := g.d.Anycast(o.Contact.Addr())
+	if !ok {
+		return
+	}
+	timer := time.NewTimer(time.Until(binder.Ready(o.Client.Addr())))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-g.ctx.Done():
+	}
 }
 
 // admit says why a client cannot be taken, nil if it can.

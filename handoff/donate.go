@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/vanycast/vanycast/peer"
@@ -40,7 +41,7 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 		return err
 	}
 	f := flow{c.Local.Addr(), c.Remote.Addr()}
-	if !g.lock(f) {
+	if !g.lock(f, c) {
 		return fmt.Errorf("%w: client %s", ErrBusy, c.Remote.Addr())
 	}
 	defer g.unlock(f)
@@ -49,19 +50,20 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 
 // lock begins a donation of a client's traffic; false if one is under way or
 // there are too many.
-func (g *Agent) lock(f flow) bool {
+func (g *Agent) lock(f flow, c *Client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, busy := g.donating[f]; busy || len(g.donating) >= g.d.MaxHandoffs {
 		return false
 	}
-	g.donating[f] = struct{}{}
+	g.donating[f] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
 	return true
 }
 
 func (g *Agent) unlock(f flow) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	close(g.donating[f].ended)
 	delete(g.donating, f)
 }
 
@@ -129,6 +131,7 @@ func (d *donation) perform(a Action) Event {
 	case ActionWait:
 		d.stop()
 	case ActionBind:
+		d.binder.Finish(client) // what we knew of its binding is not true any more
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()
@@ -181,7 +184,7 @@ func (d *donation) call(ctx context.Context, kind peer.Kind, msg []byte) Event {
 		// The channel's own refusals: nobody saw the request.
 		return Event{Kind: EventUnsent, Err: &RefusedError{Reason: ReasonBusy, Text: remote.Text}}
 	case errors.Is(err, peer.ErrUnreachable), errors.Is(err, peer.ErrTooLarge):
-		return Event{Kind: EventUnsent, Err: err}
+		return Event{Kind: EventUnsent, Err: err, Dead: errors.Is(err, syscall.ECONNREFUSED)}
 	}
 	return Event{Kind: EventFailed, Err: err}
 }

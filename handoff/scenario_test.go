@@ -17,10 +17,10 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 // what it printed below a line "----":
 //
 //	donor | acceptor [budget]        a new machine, set going
-//	done | failed TEXT | unsent TEXT | taken | cancel | abort | give-up
+//	done | failed TEXT | unsent TEXT | dead | taken | cancel | abort | give-up
 //	answer VERDICT [touched] [REASON] [instance=N]
-//	wait                             until the deadline
-//	wait DURATION                    shorter than that
+//	wait                             until the deadline, which then passes
+//	wait DURATION                    that long, without anything happening
 //
 // Each prints the actions, the state and the time to the deadline.
 func TestScenarios(t *testing.T) {
@@ -104,6 +104,8 @@ func (s *scenario) command(t *testing.T, line string) string {
 		e = Event{Kind: EventFailed, Err: scenarioError(rest)}
 	case "unsent":
 		e = Event{Kind: EventUnsent, Err: fmt.Errorf("%w: %s", ErrUnreachable, rest)}
+	case "dead":
+		e = Event{Kind: EventUnsent, Err: fmt.Errorf("%w: connection refused", ErrUnreachable), Dead: true}
 	case "taken":
 		e.Kind = EventTaken
 	case "cancel":
@@ -126,7 +128,9 @@ func (s *scenario) command(t *testing.T, line string) string {
 		if s.m.Deadline().IsZero() {
 			t.Fatalf("%q where there is no deadline", line)
 		}
-		s.now = s.m.Deadline()
+		if d := s.m.Deadline(); d.After(s.now) {
+			s.now = d
+		}
 		e.Kind = EventTick
 	default:
 		t.Fatalf("no command %q", line)

@@ -146,6 +146,9 @@ func (b bulkCase) run(t *testing.T) {
 	watches := map[*vlab.Host]*watch{l.a: watchHost(t, l.a), l.b: watchHost(t, l.b)}
 	c := l.connect(t)
 	c.talk(t)
+	for _, w := range watches {
+		w.settle(t) // by now the kernel stamps packets when they are sent
+	}
 
 	client, server := newWorker(1, b.bytes), newWorker(2, b.bytes)
 	clientDone := make(chan error, 1)

@@ -199,6 +199,7 @@ func TestFreezeRefuses(t *testing.T) {
 		{"UNIX", func(t *testing.T) int { return unixPair(t) }, ErrUnsupported},
 		{"IPv4", func(t *testing.T) int { return loopback4(t, unix.AF_INET) }, ErrUnsupported},
 		{"IPv4-mapped", func(t *testing.T) int { return loopback4(t, unix.AF_INET6) }, ErrUnsupported},
+		{"MPTCP", func(t *testing.T) int { return loopbackMPTCP(t) }, ErrUnsupported},
 		{"no socket", func(t *testing.T) int { return -1 }, unix.EBADF},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -213,6 +214,24 @@ func TestFreezeRefuses(t *testing.T) {
 				t.Errorf("not an *Error of freeze: %#v", err)
 			}
 		})
+	}
+}
+
+// Kernel TLS keeps keys and record numbers where TCP_REPAIR does not see them.
+func TestFreezeRefusesULP(t *testing.T) {
+	client, server, err := loopback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(client)
+	defer unix.Close(server)
+	if err := optULP.setName(server, "tls"); isErrno(err, unix.ENOENT) {
+		t.Skip("this kernel has no CONFIG_TLS")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Freeze(server); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("Freeze: %v, want ErrUnsupported", err)
 	}
 }
 

@@ -21,7 +21,7 @@ const (
 type info struct {
 	state         State
 	options       uint8
-	scales        uint8  // send scale in the low nibble of the wire's order, receive scale in the other
+	scales        uint8  // both window scales, see windowScales
 	bytesAcked    uint64 // acknowledged by the peer
 	bytesReceived uint64 // received in order
 	segsOut       uint32

@@ -17,8 +17,8 @@ type Inserted struct {
 	notes    []error
 }
 
-// Insert makes the connection that e describes, frozen: it takes nothing in and
-// sends nothing. The caller then makes the peer's packets come to this host, and
+// Insert makes the connection that e describes, frozen, in the calling thread's
+// network namespace: it takes nothing in and sends nothing. The caller then makes the peer's packets come to this host, and
 // activates it. e must not be changed until then.
 //
 // The local address need not be on this host yet. A listener on the same address

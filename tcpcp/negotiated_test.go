@@ -2,7 +2,10 @@ package tcpcp
 
 import (
 	"bytes"
+	"net"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 )
 
 // What client and server did not agree on is not used after a move, and what
@@ -84,5 +87,42 @@ func (c *connection) bulk(t testing.TB, n int) {
 		if err := <-sent; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A donor whose timestamps count microseconds: the acceptor goes on in that unit,
+// though its own routes do not ask for it, and the client sees no step back.
+func TestMoveMicrosecondTimestamps(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	do(t, l.a, func() { microsecondRoute(t) })
+	c := l.connect(t)
+	for i := range 3 {
+		c.talk(t)
+		_, e := c.move(t, c.turn(i))
+		if !e.TimestampMicro {
+			t.Fatal("the donor's timestamps are not in microseconds: this needs Linux 6.7")
+		}
+		if got, err := getInfo(c.fd); err != nil || got.options&infoMicro == 0 {
+			t.Errorf("the acceptor's options are %#x, %v", got.options, err)
+		}
+		c.forgetFrozen(t)
+	}
+	c.bulk(t, 1<<20)
+}
+
+// microsecondRoute asks for microseconds on this host's route to the client
+// (RTAX_FEATURE_TCP_USEC_TS; ip(8) learnt its name later).
+func microsecondRoute(t *testing.T) {
+	const tcpMicroseconds = 1 << 4
+	dst := &net.IPNet{IP: clientAddr.AsSlice(), Mask: net.CIDRMask(128, 128)}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Dst: dst}, netlink.RT_FILTER_DST)
+	if err != nil || len(routes) != 1 {
+		t.Errorf("routes to the client: %v, %v", routes, err)
+		return
+	}
+	routes[0].Features = tcpMicroseconds
+	if err := netlink.RouteReplace(&routes[0]); err != nil {
+		t.Error(err)
 	}
 }

@@ -61,3 +61,37 @@ func loopback4(t testing.TB, family int) int {
 	}
 	return fd
 }
+
+// loopbackMPTCP is connected to a listener that speaks MPTCP too, as Go's do
+// unless told not to.
+func loopbackMPTCP(t testing.TB) int {
+	t.Helper()
+	ln, fd := mptcpSocket(t), mptcpSocket(t)
+	if err := unix.Bind(ln, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(ln, 1); err != nil {
+		t.Fatal(err)
+	}
+	to, err := unix.Getsockname(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+func mptcpSocket(t testing.TB) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	if err == unix.EPROTONOSUPPORT || err == unix.ENOPROTOOPT {
+		t.Skip("this kernel has no CONFIG_MPTCP, or net.mptcp.enabled is 0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}

@@ -36,38 +36,45 @@ func TestLegacyClientStays(t *testing.T) {
 	must(t, session.Greeted(ctx))
 	before := session.Served
 	for range 3 {
-		must(t, session.Send("H"))
+		must(t, session.Send("Hand me over"))
 		_, err := session.Answer(ctx, `Sorry, I could not hand you over[^\n]*Mobile IPv6`)
 		must(t, err)
-		must(t, session.Greeted(ctx))
-		if session.Served != before {
-			t.Errorf("served by %s, then by %s", before, session.Served)
-		}
+		must(t, session.Echoed(ctx, "Hand me over"))
+	}
+	if session.Served != before {
+		t.Errorf("served by %s, then by %s", before, session.Served)
 	}
 	must(t, session.Quit(ctx))
 	judge()
 }
 
-// Where no other replica can take the client it stays alive where it is, with
-// all it had.
+// Where no other replica takes the client it stays alive where it is, with all
+// it had, and is told so.
 func TestHandoffRefused(t *testing.T) {
 	ctx := testContext(t, 90*time.Second)
 	s := bringUp(ctx, t, cluster.WithReplicas("glass", "reich"))
-	s.echoAt(ctx, t, "glass") // none at reich: it refuses
+	servers := s.echoAt(ctx, t, "glass", "reich")
 	judge := s.capture(ctx, t, "modern", "glass", "reich")
 	session := s.telnet(ctx, t)
-	must(t, session.Say(ctx, "before"))
+	must(t, session.Say(ctx, "before H"))
+	keeper := session.Served
+	for name, p := range servers {
+		if name != keeper {
+			must(t, p.Stop()) // its daemon refuses from now on
+		}
+	}
 	must(t, session.Send("afterH"))
 	_, err := session.Answer(ctx, `Sorry, I could not hand you over`)
 	must(t, err)
-	must(t, session.Greeted(ctx))
-	if session.Served != "glass" {
-		t.Errorf("served by %q, want glass", session.Served)
-	}
 	must(t, session.Echoed(ctx, "after"))
-	must(t, session.All(ctx, "!", "before/after/"))
+	must(t, session.All(ctx, "!", "before /after/"))
 	must(t, session.Quit(ctx))
 	judge()
+	records, err := s.daemons[keeper].Handoffs(ctx)
+	must(t, err)
+	if last := records[len(records)-1]; last.Error == "" {
+		t.Errorf("the last handoff was %+v, want a refused one", last)
+	}
 }
 
 // A replica that is dead is passed over: the next target takes the client.

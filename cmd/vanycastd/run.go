@@ -43,6 +43,11 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 	}
 	d := &host{cfg: cfg, log: logger, started: time.Now()}
 
+	// The parts' loops outlive ctx, and the closing below, which needs them: each
+	// ends when its part is closed.
+	loops, stopLoops := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopLoops(nil)
+
 	// What was opened is closed in the reverse order, whatever happens.
 	var closers []func() error
 	defer func() {
@@ -53,9 +58,6 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 	}()
 	closing := func(f func() error) { closers = append(closers, f) }
 
-	// The parts' loops outlive ctx: each ends when its part is closed.
-	loops, stopLoops := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stopLoops(nil)
 	var wg sync.WaitGroup
 	failed := make(chan error, 16)
 	start := func(name string, f func(context.Context) error) (stop func()) {
@@ -79,6 +81,11 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 	}
 	closing(d.mh.Close)
 
+	// Receiving begins when the roles are there, and ends after them: they take
+	// back what they told others, and that is acknowledged.
+	stopReceiving := func() {}
+	closing(func() error { stopReceiving(); return nil })
+
 	if cfg.Has(conf.RoleCorrespondent) {
 		if err := d.openCorrespondent(); err != nil {
 			return err
@@ -98,8 +105,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 			return err
 		}
 	}
-	stopReceiving := d.receive(start)
-	closing(func() error { stopReceiving(); return nil })
+	stopReceiving = d.receive(start)
 
 	if d.api, err = api.New(api.Config{Socket: cfg.API.Socket, Group: cfg.API.Group, Logger: logger}, d); err != nil {
 		return err

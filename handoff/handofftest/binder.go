@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vanycast/vanycast/handoff"
 )
@@ -58,6 +59,9 @@ func (b *binder) Mark(client netip.Addr) ([]byte, error) {
 	}
 	return binary.BigEndian.AppendUint16(nil, last), nil
 }
+
+// Ready: always.
+func (b *binder) Ready(netip.Addr) time.Time { return time.Time{} }
 
 func (b *binder) Start(ctx context.Context, client, _ netip.Addr, mark []byte) error {
 	if err := b.h.w.fault(b.h.addr, "start"); err != nil {

@@ -45,6 +45,15 @@ func (l *UpdateList) mayTransmit(now time.Time, peer netip.Addr) (bool, time.Tim
 	return !now.Before(at), at
 }
 
+// Allowed is the earliest moment, at or after now, at which MAX_UPDATE_RATE lets a
+// Binding Update go to peer.
+func (l *UpdateList) Allowed(now time.Time, peer netip.Addr) time.Time {
+	if ok, at := l.mayTransmit(now, peer); !ok {
+		return at
+	}
+	return now
+}
+
 func (l *UpdateList) noteTransmit(now time.Time, peer netip.Addr) {
 	r := l.rates[peer]
 	if r == nil {

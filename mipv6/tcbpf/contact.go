@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -50,6 +51,9 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 	if p.locals[wanted.Home] {
 		return fmt.Errorf("%w: this host has it already, not by us", dataplane.ErrConflict)
 	}
+	if _, ok := p.homes[wanted.Home]; ok {
+		return fmt.Errorf("%w: a binding or a tunnel on this host is for it", dataplane.ErrConflict)
+	}
 	if err := p.makeRoomForContact(); err != nil {
 		return err
 	}
@@ -74,7 +78,7 @@ func (p *Plane) installContact(c *contact) error {
 		return err
 	}
 	for _, rule := range p.contactRules(c.Home, c.table) {
-		if err := p.nl.RuleAdd(rule); err != nil {
+		if err := p.nl.RuleAdd(rule); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("rule %v: %w", rule, explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
 		}
 	}
@@ -86,8 +90,27 @@ func (p *Plane) installContact(c *contact) error {
 		return fmt.Errorf("adding the address to lo: %w", err)
 	}
 	c.address = true
+	if err := p.awaitLocal(c.Home); err != nil {
+		return err
+	}
 	p.locals[c.Home] = true
 	return put(p.programs.Locals, mapAddress(c.Home), uint32(1))
+}
+
+// awaitLocal returns when the kernel delivers what comes to the address: it makes
+// the route for that in a worker of its own, some time after it took the address.
+func (p *Plane) awaitLocal(home netip.Addr) error {
+	const patience = 5 * time.Second
+	for started := time.Now(); ; {
+		routes, err := p.nl.RouteGet(home.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Since(started) > patience {
+			return errors.Join(errors.New("the kernel makes no local route for the address"), err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // contactAddress is deprecated from the start, so that nobody chooses it as
@@ -121,7 +144,9 @@ const ruleUnreachable = 7 // FR_ACT_UNREACHABLE
 func (p *Plane) mirrorContact(c *contact) error {
 	h, err := p.lookup(c.HomeAgent, c.CareOf)
 	if errors.Is(err, dataplane.ErrUnreachable) {
-		p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
+		if c.installed != nil || !c.address { // is news
+			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
+		}
 		h = hop{}
 	} else if err != nil {
 		return err
@@ -198,6 +223,17 @@ func (p *Plane) markGone(home netip.Addr, v mapContact) error {
 		p.gone = append(p.gone, home)
 	}
 	return nil
+}
+
+// notGone ends the guard on an address that was a contact address here and now
+// is somebody else's home address that this host serves.
+func (p *Plane) notGone(home netip.Addr) error {
+	i := slices.Index(p.gone, home)
+	if i < 0 {
+		return nil
+	}
+	p.gone = slices.Delete(p.gone, i, i+1)
+	return remove(p.programs.Contacts, mapAddress(home))
 }
 
 // makeRoomForContact forgets the longest gone contact address where the map is full.

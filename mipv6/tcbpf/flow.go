@@ -14,6 +14,7 @@ import (
 type flow struct {
 	dataplane.Route
 	installed *netlink.Route // its host route in the contact's table, if it needs one
+	entry     *mapRoute      // what the programs' map says, stamp aside; nil: it has no entry
 	// undeclared: known only for its narrow path; the programs and State do not
 	// know of it.
 	undeclared bool
@@ -108,7 +109,7 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 		h.mtu = n.mtu
 	}
 	if own { // map first
-		if err := p.putFlow(f, state.Kind, true); err != nil {
+		if err := p.putFlow(f, state, true); err != nil {
 			return err
 		}
 	}
@@ -125,20 +126,31 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 	if own || state.undeclared {
 		return nil
 	}
-	return p.putFlow(f, state.Kind, false)
+	return p.putFlow(f, state, false)
 }
 
-// putFlow writes the map entry and keeps its stamp.
-func (p *Plane) putFlow(f dataplane.Flow, kind dataplane.RouteKind, own bool) error {
-	var v mapRoute
-	if err := p.programs.Routes.Lookup(flowKey(f), &v); err != nil {
-		v = mapRoute{}
-	}
-	v.Kind, v.OwnNextHop = uint32(kind), 0
+// putFlow writes the map entry, unless it says the same already, and keeps its
+// stamp.
+func (p *Plane) putFlow(f dataplane.Flow, state *flow, own bool) error {
+	key, v := flowKey(f), mapRoute{Kind: uint32(state.Kind)}
 	if own {
 		v.OwnNextHop = 1
 	}
-	return put(p.programs.Routes, flowKey(f), v)
+	if state.entry != nil {
+		if *state.entry == v {
+			return nil
+		}
+		var now mapRoute
+		if err := p.programs.Routes.Lookup(&key, &now); err == nil {
+			v.LastUsed = now.LastUsed
+		}
+	}
+	if err := put(p.programs.Routes, &key, &v); err != nil {
+		return err
+	}
+	v.LastUsed = 0
+	state.entry = &v
+	return nil
 }
 
 // mirrorFlows does so for every flow of a contact address.

@@ -20,6 +20,9 @@ type home struct {
 // binding or tunnel was declared that sends its packets from source to careOf.
 // Nobody is counted as its user here.
 func (p *Plane) useHome(addr, careOf, source netip.Addr, tunnel bool) (*home, error) {
+	if err := p.notGone(addr); err != nil {
+		return nil, err
+	}
 	h, ok := p.homes[addr]
 	if !ok {
 		h = &home{}

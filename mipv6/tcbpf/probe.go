@@ -65,7 +65,15 @@ func probeInNamespace() error {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+	// An interface that is none: only its kind matters until the programs are attached.
+	programs, err := load(Config{}.withDefaults(), &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "lo", EncapType: "loopback"}})
+	if err != nil {
+		return err
+	}
+	defer programs.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNET); errors.Is(err, unix.EPERM) {
+		return nil // without CAP_SYS_ADMIN there is no place to try the rest in: New will tell
+	} else if err != nil {
 		return fmt.Errorf("a network namespace to try in: %w", explain(err, "CONFIG_NET_NS"))
 	}
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -82,10 +90,5 @@ func probeInNamespace() error {
 	if err != nil {
 		return fmt.Errorf("finding lo: %w", err)
 	}
-	programs, err := load(Config{}.withDefaults(), lo)
-	if err != nil {
-		return err
-	}
-	defer programs.Close()
 	return attach(nl, lo, programs.fds())
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, newPlane Factory) {
 		{"LastUsed", testLastUsed},
 		{"SegmentSize", testSegmentSize},
 		{"Superpackets", testSuperpackets},
+		{"BetweenContacts", testBetweenContacts},
 		{"Fragments", testFragments},
 		{"OnLinkClient", testOnLinkClient},
 		{"SeveralContacts", testSeveralContacts},

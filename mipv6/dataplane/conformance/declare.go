@@ -101,7 +101,9 @@ func testRefused(t *testing.T, newPlane Factory) {
 	top := newTopology(t, ordinary())
 	p := newPlane(t, top.replica, "eth0")
 	defer func() { must(t, p.Close()) }()
-	must(t, p.SetContact(contact))
+	served := netip.MustParseAddr("2001:db8:9::7")
+	must(t, p.SetContact(contact), p.SetBinding(dataplane.Binding{Local: replicaAddr, Home: served, CareOf: clientAddr}))
+	top.replica.IP("-6", "route", "add", "unreachable", "2001:db8:dead::/48")
 	before := Trace(t, top.replica)
 	var (
 		none      netip.Addr
@@ -114,6 +116,8 @@ func testRefused(t *testing.T, newPlane Factory) {
 		"contact is multicast":       {p.SetContact(dataplane.Contact{Home: multicast, CareOf: replicaAddr, HomeAgent: agentAddr}), dataplane.ErrInvalid},
 		"contact is its care-of":     {p.SetContact(dataplane.Contact{Home: replicaAddr, CareOf: replicaAddr, HomeAgent: agentAddr}), dataplane.ErrInvalid},
 		"contact is the host's own":  {p.SetContact(dataplane.Contact{Home: replicaAddr, CareOf: nearAddr, HomeAgent: agentAddr}), dataplane.ErrConflict},
+		"contact is served here":     {p.SetContact(dataplane.Contact{Home: served, CareOf: replicaAddr, HomeAgent: agentAddr}), dataplane.ErrConflict},
+		"care-of is unreachable":     {p.SetBinding(dataplane.Binding{Local: replicaAddr, Home: contact2Addr, CareOf: netip.MustParseAddr("2001:db8:dead::1")}), dataplane.ErrUnreachable},
 		"home agent is IPv4":         {p.SetContact(dataplane.Contact{Home: contact2Addr, CareOf: replicaAddr, HomeAgent: four}), dataplane.ErrInvalid},
 		"client is link-local":       {p.SetRoute(dataplane.Flow{Home: contactAddr, Client: local}, dataplane.Route{}), dataplane.ErrInvalid},
 		"flow without contact":       {p.SetRoute(dataplane.Flow{Home: contact2Addr, Client: clientAddr}, dataplane.Route{}), dataplane.ErrNoContact},

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 
@@ -56,24 +57,55 @@ func testSegmentSize(t *testing.T, newPlane Factory) {
 // Segments that the network interface cuts (GSO) and joins (GRO) take the same
 // ways, at the home agent too.
 func testSuperpackets(t *testing.T, newPlane Factory) {
-	for _, kind := range kinds {
-		t.Run(kind.String(), func(t *testing.T) {
-			top := newTopology(t, ordinary())
+	for _, c := range []struct {
+		kind dataplane.RouteKind
+		cut  bool // on the way, by a router's link without offloads
+	}{{dataplane.Tunnelled, false}, {dataplane.Tunnelled, true}, {dataplane.Optimised, false}, {dataplane.Optimised, true}} {
+		t.Run(fmt.Sprintf("%v/cut=%v", c.kind, c.cut), func(t *testing.T) {
+			links := ordinary()
+			links.cut = c.cut
+			top := newTopology(t, links)
 			p := start(t, top, newPlane)
-			p.routed(t, kind)
-			c, err := top.replica.Capture("eth0", lab.Snaplen(120))
+			p.routed(t, c.kind)
+			seen, err := top.replica.Capture("eth0", lab.Snaplen(120))
 			if err != nil {
 				t.Fatal(err)
 			}
 			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
 			conn.exchange(t, 20_000_000)
 			conn.end(t)
-			if err := c.Stop(); err != nil {
+			if err := seen.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			count(t, c, "frame.len > 3000 && ipv6.src == 2001:db8:1::10", some)
+			count(t, seen, "frame.len > 3000 && ipv6.src == 2001:db8:1::10", some)
 			if n := p.replica.Counters()[dataplane.CounterDropRoom]; n != 0 {
 				t.Errorf("%d packets found no room for their header", n)
+			}
+		})
+	}
+}
+
+// Between contact addresses of two replicas packets leave one tunnel for the
+// other at the home agent, superpackets too.
+func testBetweenContacts(t *testing.T, newPlane Factory) {
+	for _, cut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cut=%v", cut), func(t *testing.T) {
+			links := ordinary()
+			links.cut = cut
+			top := newTopology(t, links)
+			p := start(t, top, newPlane)
+			near := newPlane(t, top.near, "eth0")
+			defer func() { must(t, near.Close()) }()
+			must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact),
+				p.agent.SetTunnel(dataplane.Tunnel{Home: contact2Addr, CareOf: nearAddr, HomeAgent: agentAddr}),
+				near.SetContact(dataplane.Contact{Home: contact2Addr, CareOf: nearAddr, HomeAgent: agentAddr}))
+			conn := connect(t, top.replica, contactAddr, top.near, contact2Addr)
+			conn.exchange(t, 5_000_000)
+			conn.end(t)
+			for _, plane := range []dataplane.Plane{p.replica, p.agent, near} {
+				if n := plane.Counters()[dataplane.CounterDropRoom]; n != 0 {
+					t.Errorf("%d packets found no room for their header", n)
+				}
 			}
 		})
 	}

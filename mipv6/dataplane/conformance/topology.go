@@ -41,7 +41,12 @@ type topology struct {
 	replica, near, access, core, agent, edge, client, legacy *lab.Host
 }
 
-type mtus struct{ tunnel, path int }
+// mtus are the MTUs of the two links. cut makes the links of near and the clients
+// wires whatever the others are: superpackets are cut there.
+type mtus struct {
+	tunnel, path int
+	cut          bool
+}
 
 func newTopology(t *testing.T, m mtus, opts ...lab.LinkOption) *topology {
 	t.Helper()
@@ -63,7 +68,7 @@ func newTopology(t *testing.T, m mtus, opts ...lab.LinkOption) *topology {
 		}
 	}
 
-	link := func(a *lab.Host, ifaceA, addrA string, b *lab.Host, ifaceB, addrB string, mtu int) {
+	link := func(a *lab.Host, ifaceA, addrA string, b *lab.Host, ifaceB, addrB string, mtu int, opts ...lab.LinkOption) {
 		n.Link(a, b, append([]lab.LinkOption{lab.Names(ifaceA, ifaceB), lab.MTU(mtu)}, opts...)...)
 		for _, e := range []struct {
 			h           *lab.Host
@@ -75,19 +80,23 @@ func newTopology(t *testing.T, m mtus, opts ...lab.LinkOption) *topology {
 		}
 	}
 	const whole = 1500
-	link(top.access, "replica", "", top.replica, "eth0", "2001:db8:1::10/64", whole)
-	link(top.access, "near", "", top.near, "eth0", "2001:db8:1::20/64", whole)
+	last := opts
+	if m.cut {
+		last = append(last, lab.Wire())
+	}
+	link(top.access, "replica", "", top.replica, "eth0", "2001:db8:1::10/64", whole, opts...)
+	link(top.access, "near", "", top.near, "eth0", "2001:db8:1::20/64", whole, last...)
 	top.access.IP("link", "add", "lan", "mtu", strconv.Itoa(whole), "type", "bridge")
 	for _, port := range []string{"replica", "near"} {
 		top.access.IP("link", "set", port, "master", "lan")
 	}
 	top.access.IP("link", "set", "lan", "up")
 	top.access.Addr("lan", netip.MustParsePrefix("2001:db8:1::1/64"))
-	link(top.access, "core", "2001:db8:e::1/64", top.core, "access", "2001:db8:e::2/64", m.tunnel)
-	link(top.core, "home", "2001:db8:9::fe/64", top.agent, "eth0", "2001:db8:9::ff/64", whole)
-	link(top.core, "edge", "2001:db8:f::2/64", top.edge, "core", "2001:db8:f::1/64", m.path)
-	link(top.edge, "client", "2001:db8:a::1/64", top.client, "eth0", "2001:db8:a::10/64", whole)
-	link(top.edge, "legacy", "2001:db8:b::1/64", top.legacy, "eth0", "2001:db8:b::10/64", whole)
+	link(top.access, "core", "2001:db8:e::1/64", top.core, "access", "2001:db8:e::2/64", m.tunnel, opts...)
+	link(top.core, "home", "2001:db8:9::fe/64", top.agent, "eth0", "2001:db8:9::ff/64", whole, opts...)
+	link(top.core, "edge", "2001:db8:f::2/64", top.edge, "core", "2001:db8:f::1/64", m.path, opts...)
+	link(top.edge, "client", "2001:db8:a::1/64", top.client, "eth0", "2001:db8:a::10/64", whole, last...)
+	link(top.edge, "legacy", "2001:db8:b::1/64", top.legacy, "eth0", "2001:db8:b::10/64", whole, last...)
 
 	route := func(h *lab.Host, to, via string) { h.Route(netip.MustParsePrefix(to), netip.MustParseAddr(via)) }
 	route(top.replica, "::/0", "2001:db8:1::1")

@@ -68,6 +68,11 @@ func testSeveralContacts(t *testing.T, newPlane Factory) {
 	ping(t, top.client, contact2Addr, 56)
 	must(t, p.replica.SetContact(contact))
 	ping(t, top.client, contactAddr, 56)
+
+	// What was a host's contact address can be a home address that it serves.
+	there := dataplane.Contact{Home: contactAddr, CareOf: agentAddr, HomeAgent: replicaAddr}
+	must(t, p.agent.RemoveTunnel(contactAddr), p.agent.SetContact(there), p.agent.RemoveContact(contactAddr), p.agent.SetTunnel(tunnel))
+	ping(t, top.client, contactAddr, 56)
 }
 
 // The mobile node moves: what answers at the contact address is the replica that

@@ -64,7 +64,7 @@ enum {
 	DROP = 2,  /* TC_ACT_SHOT */
 };
 
-enum { AF_INET6 = 10 };
+enum { AF_INET6 = 10, EALREADY = 114 };
 
 struct bpf_redir_neigh {
 	__u32 nh_family;

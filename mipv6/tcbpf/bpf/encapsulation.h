@@ -23,11 +23,20 @@ function int encapsulate(struct __sk_buff *skb, const struct ipv6 *h, const stru
 		.source = *source,
 		.destination = *destination,
 	};
+	long failed;
 
 	if (inner > PAYLOAD_MAX)
 		return drop(DROP_SIZE);
-	if (bpf_skb_adjust_room(skb, IPV6_LENGTH, BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6) < 0)
+	failed = bpf_skb_adjust_room(skb, IPV6_LENGTH, BPF_ADJ_ROOM_MAC,
+				     BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6);
+	/*
+	 * What came out of another tunnel on this host (GRO, or a virtual link, gave it
+	 * to us as encapsulated) is still marked so, with the inner header where it
+	 * still stands: only the outer one is missing.
+	 */
+	if (failed == -EALREADY)
+		failed = bpf_skb_adjust_room(skb, IPV6_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	if (failed < 0)
 		return drop(DROP_ROOM);
 	if (store(skb, 0, &outer, sizeof(outer)) < 0)
 		return drop(DROP_ROOM);
