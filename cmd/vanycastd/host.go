@@ -73,7 +73,7 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, error) {
 		return p, nil
 	}
 	// The probe may say it in the administrator's words.
-	if missing := tcbpf.Probe(); errors.As(missing, new(*tcbpf.MissingError)) {
+	if missing := tcbpf.Probe(); errors.As(missing, new(*dataplane.MissingError)) {
 		err = missing
 	}
 	return nil, fmt.Errorf("data plane: %w", err)

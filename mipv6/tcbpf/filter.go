@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 const (
@@ -55,7 +57,7 @@ func attach(nl *netlink.Handle, link netlink.Link, fds map[string]int) error {
 			DirectAction: true,
 		}
 		if err := nl.FilterReplace(f); err != nil {
-			return fmt.Errorf("attaching the %s filter to %s: %w", hook.name, link.Attrs().Name, explain(err, "CONFIG_NET_CLS_BPF"))
+			return fmt.Errorf("attaching the %s filter to %s: %w", hook.name, link.Attrs().Name, dataplane.Explain(err, "CONFIG_NET_CLS_BPF"))
 		}
 	}
 	return nil
@@ -69,7 +71,7 @@ func ensureClsact(nl *netlink.Handle, link netlink.Link) (created bool, err erro
 	}
 	if err != nil {
 		return false, fmt.Errorf("adding qdisc clsact to %s: %w", link.Attrs().Name,
-			explain(err, "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_ACT"))
+			dataplane.Explain(err, "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_ACT"))
 	}
 	return true, nil
 }

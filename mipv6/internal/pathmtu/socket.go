@@ -1,4 +1,4 @@
-package tcbpf
+package pathmtu
 
 import (
 	"encoding/binary"
@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// icmpSockets hear Packet Too Big messages and tell translated ones to the local
+// Sockets hear Packet Too Big messages and tell translated ones to the local
 // kernel.
-type icmpSockets struct {
+type Sockets struct {
 	receive net.PacketConn
 	send    int // IPPROTO_RAW: whole packets
 }
 
-func openICMP() (*icmpSockets, error) {
+// Open opens them in the network namespace of the calling thread.
+func Open() (*Sockets, error) {
 	c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
 	if err != nil {
 		return nil, fmt.Errorf("opening a raw ICMPv6 socket: %w", err)
@@ -33,16 +34,16 @@ func openICMP() (*icmpSockets, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening a raw IPv6 socket: %w", err), c.Close())
 	}
-	return &icmpSockets{receive: c, send: fd}, nil
+	return &Sockets{receive: c, send: fd}, nil
 }
 
 // Close closes both.
-func (s *icmpSockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
+func (s *Sockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
 
-// tell hands a Packet Too Big message to the local kernel as if the router had
+// Tell hands a Packet Too Big message to the local kernel as if the router had
 // quoted the packet that its sender made. It never leaves the host: its destination
 // is the quoted packet's source.
-func (s *icmpSockets) tell(router netip.Addr, mtu int, original []byte) error {
+func (s *Sockets) Tell(router netip.Addr, mtu int, original []byte) error {
 	to := netip.AddrFrom16([16]byte(original[8:24]))
 	if !router.IsGlobalUnicast() {
 		router = to
@@ -54,6 +55,9 @@ func (s *icmpSockets) tell(router netip.Addr, mtu int, original []byte) error {
 	return nil
 }
 
+// MinimumMTU is IPv6's, RFC 8200 §5.
+const MinimumMTU = 1280
+
 const (
 	icmpv6             = 58
 	typePacketTooBig   = 2
@@ -63,7 +67,7 @@ const (
 // tooBig makes the whole packet, RFC 4443 §3.2: as much of the original as keeps
 // it within the minimum MTU.
 func tooBig(from, to netip.Addr, mtu int, original []byte) []byte {
-	original = original[:min(len(original), minimumMTU-ipv6Length-tooBigHeaderLength)]
+	original = original[:min(len(original), MinimumMTU-ipv6Length-tooBigHeaderLength)]
 	length := tooBigHeaderLength + len(original)
 	b := make([]byte, ipv6Length+length)
 	b[0] = 6 << 4
