@@ -17,7 +17,7 @@ var modules = []string{
 	"veth", "tun", "bridge",
 	"tunnel6", "ip6_tunnel", "xfrm_user", "xfrm_algo", "esp6", "af_key", "mip6",
 	"ctr", "ghash-generic", "cbc", "gcm", "sha512_generic", "jitterentropy_rng", "drbg", "authenc", "echainiv", "seqiv", "sha256_generic", "hmac",
-	"sch_netem", "sch_ingress", "cls_bpf",
+	"sch_netem", "sch_ingress", "cls_bpf", "cls_u32", "act_gact",
 }
 
 // goWithoutAVX is for the Go runtime and crypto, init's own among them.

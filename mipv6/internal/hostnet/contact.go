@@ -44,7 +44,7 @@ func (h *Host) RemoveContactAddress(home netip.Addr) error {
 // source; and it makes no route and no noise.
 func contactAddress(home netip.Addr, flags int) *netlink.Addr {
 	return &netlink.Addr{
-		IPNet:    ipNet(Single(home)),
+		IPNet:    IPNet(Single(home)),
 		Flags:    unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | flags,
 		ValidLft: 1<<32 - 1, // for ever; and a preferred lifetime of 0
 	}
@@ -97,7 +97,7 @@ func (h *Host) refuse(home netip.Addr) *netlink.Rule {
 
 func (h *Host) rule(home netip.Addr) *netlink.Rule {
 	r := netlink.NewRule()
-	r.Family, r.Src, r.Protocol = unix.AF_INET6, ipNet(Single(home)), Protocol
+	r.Family, r.Src, r.Protocol = unix.AF_INET6, IPNet(Single(home)), Protocol
 	return r
 }
 

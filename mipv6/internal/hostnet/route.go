@@ -54,7 +54,7 @@ func (h *Host) Lookup(to, source netip.Addr) (Hop, error) {
 func (h *Host) Route(dst netip.Prefix, table int, way Hop) *netlink.Route {
 	r := &netlink.Route{
 		LinkIndex: h.Link.Attrs().Index,
-		Dst:       ipNet(dst),
+		Dst:       IPNet(dst),
 		Table:     table,
 		Protocol:  Protocol,
 		Priority:  1024,
@@ -94,7 +94,8 @@ func Single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) 
 // Everywhere is the default route's destination.
 var Everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 
-func ipNet(p netip.Prefix) *net.IPNet {
+// IPNet is the prefix in the form of the netlink library.
+func IPNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 

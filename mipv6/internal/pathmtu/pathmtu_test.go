@@ -85,11 +85,11 @@ func FuzzTooBig(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(q.Original[ipv6Length:], quoted[ipv6Length+extensionLength:]) {
+		if !bytes.Equal(q.Original[ipv6Length:], quoted[ipv6Length+ExtensionLength:]) {
 			t.Error("what follows the extension header changed")
 		}
 		again := append(bytes.Clone(q.Original[:ipv6Length]), quoted[ipv6Length:]...)
-		binary.BigEndian.PutUint16(again[4:], binary.BigEndian.Uint16(again[4:])+extensionLength)
+		binary.BigEndian.PutUint16(again[4:], binary.BigEndian.Uint16(again[4:])+ExtensionLength)
 		again[6] = quoted[6]
 		place := map[Kind]int{HomeAddress: 8, RoutingHeader: 24}[q.Kind]
 		copy(again[place:], quoted[place:place+16])

@@ -23,9 +23,11 @@ type Quote struct {
 	Original []byte
 }
 
+// ExtensionLength is that of either extension header, in bytes.
+const ExtensionLength = 24
+
 const (
 	ipv6Length      = 40
-	extensionLength = 24
 	transportLength = 8
 
 	protocolIPv6    = 41
@@ -58,7 +60,7 @@ func parse(b []byte) (q Quote, ok bool) {
 		return q, true
 	case protocolOptions:
 		// Next header, 2 units of 8 behind the first, PadN of 4, option 0xC9 of 16.
-		if len(body) < extensionLength+transportLength || [7]byte(body[1:8]) != [7]byte{2, 1, 2, 0, 0, 0xc9, 16} {
+		if len(body) < ExtensionLength+transportLength || [7]byte(body[1:8]) != [7]byte{2, 1, 2, 0, 0, 0xc9, 16} {
 			return Quote{}, false
 		}
 		q.Kind = HomeAddress
@@ -66,7 +68,7 @@ func parse(b []byte) (q Quote, ok bool) {
 		return q, ok
 	case protocolRouting:
 		// Next header, 2 units, type 2, 1 segment left, reserved.
-		if len(body) < extensionLength+transportLength || [7]byte(body[1:8]) != [7]byte{2, 2, 1, 0, 0, 0, 0} {
+		if len(body) < ExtensionLength+transportLength || [7]byte(body[1:8]) != [7]byte{2, 2, 1, 0, 0, 0, 0} {
 			return Quote{}, false
 		}
 		q.Kind = RoutingHeader
@@ -81,13 +83,13 @@ func parse(b []byte) (q Quote, ok bool) {
 // with that header's address at this place of the base header.
 func without(b []byte, place int) ([]byte, bool) {
 	length := binary.BigEndian.Uint16(b[4:])
-	if length < extensionLength {
+	if length < ExtensionLength {
 		return nil, false
 	}
-	p := make([]byte, 0, len(b)-extensionLength)
+	p := make([]byte, 0, len(b)-ExtensionLength)
 	p = append(p, b[:ipv6Length]...)
-	p = append(p, b[ipv6Length+extensionLength:]...)
-	binary.BigEndian.PutUint16(p[4:], length-extensionLength)
+	p = append(p, b[ipv6Length+ExtensionLength:]...)
+	binary.BigEndian.PutUint16(p[4:], length-ExtensionLength)
 	p[6] = b[ipv6Length]
 	copy(p[place:place+16], b[ipv6Length+8:])
 	return p, true

@@ -41,14 +41,31 @@ func Open() (*Sockets, error) {
 func (s *Sockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
 
 // Tell hands a Packet Too Big message to the local kernel as if the router had
-// quoted the packet that its sender made. It never leaves the host: its destination
-// is the quoted packet's source.
+// quoted the packet that its sender made: its transport sends smaller from then on.
 func (s *Sockets) Tell(router netip.Addr, mtu int, original []byte) error {
-	to := netip.AddrFrom16([16]byte(original[8:24]))
+	return s.tell(router, mtu, original)
+}
+
+// TellPath lets the local kernel know the MTU of the path between two addresses,
+// the first of which is its own, whatever transport uses it: for a message about
+// an ICMPv6 packet the kernel asks for no socket.
+func (s *Sockets) TellPath(router netip.Addr, mtu int, from, to netip.Addr) error {
+	packet := make([]byte, ipv6Length+transportLength)
+	packet[0] = 6 << 4
+	packet[5] = transportLength
+	packet[6], packet[7] = icmpv6, 64
+	copy(packet[8:], from.AsSlice())
+	copy(packet[24:], to.AsSlice())
+	return s.tell(router, mtu, packet)
+}
+
+// tell sends the message to the quoted packet's source: it never leaves the host.
+func (s *Sockets) tell(router netip.Addr, mtu int, quoted []byte) error {
+	to := netip.AddrFrom16([16]byte(quoted[8:24]))
 	if !router.IsGlobalUnicast() {
 		router = to
 	}
-	packet := tooBig(router, to, mtu, original)
+	packet := tooBig(router, to, mtu, quoted)
 	if err := unix.Sendto(s.send, packet, 0, &unix.SockaddrInet6{Addr: to.As16()}); err != nil {
 		return fmt.Errorf("telling %v of a path MTU of %d: %w", to, mtu, err)
 	}
