@@ -2,6 +2,7 @@ package xfrm_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +11,12 @@ import (
 	"github.com/vanycast/vanycast/mipv6/xfrm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // needKernel skips the test on a kernel without Mobile IPv6, naming the option;
 // tests/uml runs it on one that has it.
