@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/homelink"
-	"github.com/vanycast/vanycast/mipv6/internal/scenario"
+	"github.com/vanycast/vanycast/mipv6/internal/describe"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -150,7 +151,7 @@ func (s *story) perform(actions []action) string {
 		kind := ""
 		switch a.kind {
 		case actSend:
-			fmt.Fprintf(&b, "send %s\n", scenario.Describe(a.packet))
+			fmt.Fprintf(&b, "send %s\n", describe.Packet(a.packet))
 		case actWatch:
 			kind = "watch"
 			fmt.Fprintf(&b, "watch %v\n", a.addr)
