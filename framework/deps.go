@@ -41,6 +41,9 @@ type Deps struct {
 	// Live is shared by the services of one contact address; default: this
 	// service has the address for itself.
 	Live *Live
+	// SameHost tells whether a client's address is one of this host's: such a
+	// client cannot be handed off. OnThisHost does; default: none is.
+	SameHost func(client netip.Addr) bool
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.

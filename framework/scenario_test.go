@@ -117,7 +117,7 @@ func (s *story) event(w []string) {
 			c.tick(s.now)
 		}
 	case "accept":
-		s.say("client %d", c.accepted(s.now, 100, c.cfg.Contact, s.peer(arg[0])))
+		s.say("client %d", c.accepted(s.now, 100, c.cfg.Contact, s.peer(arg[0]), arg[1] == "same-host"))
 	case "selected":
 		target, ok := hosts[arg[1]]
 		c.selected(s.now, s.key(arg[0]), target, ok)

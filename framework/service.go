@@ -48,6 +48,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Policy == nil {
 		deps.Policy = NewPolicy
 	}
+	if deps.SameHost == nil {
+		deps.SameHost = func(netip.Addr) bool { return false }
+	}
 	if deps.Live == nil {
 		deps.Live = NewLive()
 	}

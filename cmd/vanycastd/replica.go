@@ -162,11 +162,12 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		AcceptTimeout: s.AcceptTimeout,
 		ExcludeFor:    s.ExcludeTime,
 	}, framework.Deps{
-		Agent:   r.agent,
-		Address: handoff.AnycastBinder{Address: address},
-		Live:    r.live[s.ContactAddress],
-		Observe: r.observe,
-		Logger:  r.d.log,
+		Agent:    r.agent,
+		Address:  handoff.AnycastBinder{Address: address},
+		Live:     r.live[s.ContactAddress],
+		SameHost: framework.OnThisHost,
+		Observe:  r.observe,
+		Logger:   r.d.log,
 	})
 	if err != nil {
 		return err
