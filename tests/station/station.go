@@ -61,24 +61,8 @@ func (s *Station) Serve(run func(context.Context) error, mobility func(mhsock.Re
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx) }()
-	go func() {
-		for {
-			r, err := s.Conn.Receive(ctx)
-			if err != nil {
-				return
-			}
-			mobility(r)
-		}
-	}()
-	go func() {
-		for {
-			e, err := s.Conn.ReceiveError(ctx)
-			if err != nil {
-				return
-			}
-			icmp(e)
-		}
-	}()
+	go mhsock.Each(ctx, s.Conn.Receive, mobility)
+	go mhsock.Each(ctx, s.Conn.ReceiveError, icmp)
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
