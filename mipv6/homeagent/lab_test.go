@@ -90,15 +90,7 @@ func TestOnHomeLink(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- role.Run(ctx) }()
-	go func() {
-		for {
-			r, err := conn.Receive(ctx)
-			if err != nil {
-				return
-			}
-			role.HandleMH(r)
-		}
-	}()
+	go mhsock.Each(ctx, conn.Receive, role.HandleMH)
 
 	var raw *rawsock.Socket
 	if err := glass.Do(func() (err error) {
