@@ -55,7 +55,7 @@ func TestScenarios(t *testing.T) {
 		if err := cfg.check(); err != nil {
 			t.Fatal(err)
 		}
-		s := &story{t: t, now: start, core: newCore(cfg, "eth0", net.HardwareAddr{2, 0, 0, 0, 0, 0xff}, ones{})}
+		s := &story{t: t, now: start, core: newCore(cfg, link{"eth0", net.HardwareAddr{2, 0, 0, 0, 0, 0xff}, netip.MustParseAddr("fe80::ff")}, ones{})}
 		return s.run
 	})
 }

@@ -165,7 +165,7 @@ func TestOpenAfterCrash(t *testing.T) {
 	// As the kernel does with a process that is killed: descriptors are
 	// closed, nothing else.
 	dead.closed = true
-	for _, err := range []error{dead.socket.Close(), dead.sysctls.close(), dead.neigh.conn.Close()} {
+	for _, err := range []error{dead.socket.Close(), dead.queries.Close(), dead.sysctls.close(), dead.neigh.conn.Close()} {
 		if err != nil {
 			t.Fatal(err)
 		}
