@@ -63,8 +63,9 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, error) {
 		return nil, errors.New(`node.dataplane = "xfrm": this version has no backend for the kernel's own Mobile IPv6; use "bpf" or "auto"`)
 	}
 	p, err := tcbpf.New(tcbpf.Config{
-		Interface: cfg.Node.Interface,
-		Logger:    logger,
+		Interface:  cfg.Node.Interface,
+		Logger:     logger,
+		MaxTunnels: maxTunnels(cfg),
 		// Without a correspondent or home agent nobody here could say which
 		// home addresses are true.
 		IgnoreHomeAddress: !cfg.Has(conf.RoleCorrespondent) && !cfg.Has(conf.RoleHomeAgent),
@@ -77,4 +78,13 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, error) {
 		err = missing
 	}
 	return nil, fmt.Errorf("data plane: %w", err)
+}
+
+// maxTunnels is how many home agent bindings the data plane must hold; 0, its
+// default, without that role.
+func maxTunnels(cfg *conf.Config) int {
+	if cfg.HomeAgent == nil {
+		return 0
+	}
+	return cfg.HomeAgent.MaxBindings
 }

@@ -28,6 +28,11 @@ func (l *Link) Deliver(packet []byte, to net.HardwareAddr) error {
 			return os.NewSyscallError("socket", err)
 		}
 		defer unix.Close(fd)
+		// Past the data plane's filter, too: it would send the packet into the
+		// tunnel.
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
+			return os.NewSyscallError("setsockopt PACKET_QDISC_BYPASS", err)
+		}
 		address := &unix.SockaddrLinklayer{Protocol: etherIPv6, Ifindex: l.iface.Index, Halen: uint8(len(to))}
 		copy(address.Addr[:], to)
 		if err := unix.Sendto(fd, packet, 0, address); err != nil {

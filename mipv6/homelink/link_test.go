@@ -71,7 +71,7 @@ func proxies(t *testing.T, h *lab.Host) string {
 }
 
 func sysctlState(t *testing.T, h *lab.Host) string {
-	return output(t, h, "sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay")
+	return output(t, h, "sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay")
 }
 
 // A neighbour that asks for a proxied address gets the home agent's link-layer

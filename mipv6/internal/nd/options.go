@@ -54,8 +54,12 @@ func (p PrefixInformation) append(b []byte) []byte {
 	return append(b, o...)
 }
 
-// parsePrefixInformation takes an option of the right length.
-func parsePrefixInformation(o []byte) (PrefixInformation, bool) {
+// ParsePrefixInformation decodes one option, from its type on; false if it is
+// not one, or says what cannot be.
+func ParsePrefixInformation(o []byte) (PrefixInformation, bool) {
+	if len(o) < prefixInformationLen || o[0] != optionPrefixInformation || int(o[1])*optionUnit != prefixInformationLen {
+		return PrefixInformation{}, false
+	}
 	bits := int(o[2])
 	if bits > 128 {
 		return PrefixInformation{}, false
@@ -105,7 +109,7 @@ func parseOptions(b []byte) (found options, err error) {
 		case o[0] == optionSourceLinkLayer:
 			found.linkLayer = append(net.HardwareAddr(nil), o[optionHeaderLen:]...)
 		case o[0] == optionPrefixInformation && n == prefixInformationLen && len(found.prefixes) < maxPrefixes:
-			if p, ok := parsePrefixInformation(o); ok {
+			if p, ok := ParsePrefixInformation(o); ok {
 				found.prefixes = append(found.prefixes, p)
 			}
 		case o[0] == optionHomeAgentInformation && n == homeAgentInfoLen:

@@ -5,6 +5,8 @@ from ha_setup import HomeAgent
 from mn_setup import Replica
 
 import ha_cases
+import ha_link_cases
+import ha_discovery_cases
 import cn_cases
 import mn_cases
 
@@ -16,4 +18,4 @@ SETUPS = {
     "replica": lambda wire: Replica(wire, answers=True),
 }
 
-_ = (ha_cases, cn_cases, mn_cases)
+_ = (ha_cases, ha_link_cases, ha_discovery_cases, cn_cases, mn_cases)
