@@ -5,6 +5,7 @@ GO      ?= go
 BIN     := build/bin
 TIMEOUT := 20m
 FUZZ    ?= 60s
+LAB     ?= vc
 
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
@@ -19,16 +20,18 @@ build: ## the programs, in build/bin
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
 
 demo: ## the thesis's session, with telnet, on this kernel
-	@scripts/need root go ip tcpdump tshark telnet setpriv
+	@scripts/need root go
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@# A new machine has both to do, and they wait for different things.
+	@$(GO) build -o $(BIN)/ ./tests/demo ./cmd/... ./examples/... & build=$$!; \
+		scripts/need ip tcpdump tshark telnet setpriv && wait $$build
 	@$(BIN)/demo
 
 lab: ## leaves the demonstration's hosts up, to try by hand
 	@scripts/need root go ip tcpdump tshark telnet setpriv
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/demo ./tests/demo
-	@$(BIN)/demo -lab
+	@$(BIN)/demo -lab -prefix $(LAB)
 
 lab-down: ## ends what make lab left
 	@scripts/need root go ip

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -38,7 +39,11 @@ type core struct {
 	list     *bindings.UpdateList
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
+
+	forgetting []forgetting // clients that were prepared for
+
 	out      []action
+	counters map[string]uint64
 	refusals struct { // of malformed messages, in this second
 		since time.Time
 		sent  int
@@ -47,11 +52,9 @@ type core struct {
 
 // coreConfig is what the core needs of Config and Deps.
 type coreConfig struct {
-	careOf          netip.Addr
-	homeLifetime    time.Duration
-	bindingLifetime time.Duration
-	maxClients      int
-	rand            io.Reader
+	careOf     netip.Addr
+	maxClients int
+	rand       io.Reader
 }
 
 // contact is one contact address.
@@ -82,6 +85,7 @@ type client struct {
 	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
 	owner   netip.Addr // the replica that last asked for a home test, if any
 	used    time.Time
+	forget  time.Time // when what Prepare learnt is of no use, zero if it was not called
 }
 
 // waiter is an operation that somebody waits for.
@@ -104,6 +108,7 @@ func newCore(cfg coreConfig) *core {
 		list:     bindings.NewUpdateList(2*cfg.maxClients + 64),
 		relay:    rr.NewRelay(rr.RelayConfig{Rand: cfg.rand, Tries: testTries}),
 		running:  make(map[pair]*client),
+		counters: make(map[string]uint64),
 	}
 }
 
@@ -153,8 +158,16 @@ func (c *core) reply(id opID, name string, p pair, err error) {
 // client finds or makes the entry of a pair, forgetting the least recently used
 // idle one if there are too many.
 func (c *core) client(now time.Time, p pair) (*client, error) {
-	if _, ok := c.contacts[p.Home]; !ok {
+	ct := c.contacts[p.Home]
+	switch {
+	case ct == nil:
 		return nil, ErrClosed
+	case p.Client == ct.HomeAgent:
+		// Its binding would be the registration: both are kept by these two
+		// addresses (RFC 6275 §9.1).
+		return nil, fmt.Errorf("%w of its own: %v is the home agent", ErrNoMobileIPv6, p.Client)
+	case p.Client == ct.Address:
+		return nil, fmt.Errorf("%w of its own: %v is the contact address", ErrNoMobileIPv6, p.Client)
 	}
 	cl := c.clients[p]
 	if cl == nil {

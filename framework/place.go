@@ -10,13 +10,16 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 )
 
-// accepted: a client connected here.
-func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort) key {
+// accepted: a client connected here. One whose program runs on this host can
+// only be served here: the contact address is on the host, whatever a binding
+// says.
+func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort, sameHost bool) key {
 	cl := c.add(now, id, local, remote)
+	cl.immobile = sameHost
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if c.stopping || contactOnly && !c.contact() || c.shared(cl) {
+	if c.stopping || sameHost || contactOnly && !c.contact() || c.shared(cl) {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)

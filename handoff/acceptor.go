@@ -135,7 +135,7 @@ func (a *Acceptor) binding(e Event) []Action {
 		if a.stop != nil && !errors.Is(r, ErrNoMobileIPv6) {
 			r = a.stop
 		}
-		return a.abandon(r, !errors.Is(e.Err, ErrUntouched) && !errors.Is(r, ErrNoMobileIPv6))
+		return a.abandon(r, !errors.Is(e.Err, ErrUntouched))
 	}
 	if a.stopped(e) {
 		return do(ActionStop)

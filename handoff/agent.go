@@ -19,6 +19,7 @@ type Agent struct {
 	d        Deps
 	instance uint64 // of this process, for donors that ask later
 	outcomes *outcomes
+	prepared *preparations
 	records  *ring
 	count    counters
 
@@ -30,7 +31,7 @@ type Agent struct {
 
 	mu        sync.Mutex
 	closed    bool
-	donating  map[flow]struct{}
+	donating  map[flow]leaving
 	accepting int
 	held      map[flow]*held
 }
@@ -38,6 +39,12 @@ type Agent struct {
 // flow is all the traffic of a client with a contact address: what a binding
 // moves.
 type flow struct{ contact, client netip.Addr }
+
+// leaving is the connection of a flow that is being handed off from here.
+type leaving struct {
+	contact, client netip.AddrPort
+	ended           chan struct{} // closed when this host has done with it
+}
 
 // held is a client that this replica gave up but whose packets may come.
 type held struct {
@@ -52,8 +59,9 @@ func New(d Deps) *Agent {
 	rand.Read(b[:])
 	g := &Agent{
 		d: d, instance: binary.BigEndian.Uint64(b[:]), outcomes: newOutcomes(d.MaxOutcomes), records: newRing(d.Records),
-		giveUp: make(chan struct{}), buried: make(chan struct{}, 1),
-		donating: make(map[flow]struct{}), held: make(map[flow]*held),
+		prepared: newPreparations(d.MaxHandoffs),
+		giveUp:   make(chan struct{}), buried: make(chan struct{}, 1),
+		donating: make(map[flow]leaving), held: make(map[flow]*held),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	d.Peers.Handle(peer.KindOffer, g.serveOffer)

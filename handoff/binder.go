@@ -24,6 +24,20 @@ func (b AnycastBinder) Mark(client netip.Addr) ([]byte, error) {
 	return m.MarshalBinary()
 }
 
+// Preview implements Binder.
+func (b AnycastBinder) Preview(client netip.Addr) ([]byte, error) {
+	return b.Address.Preview(client).MarshalBinary()
+}
+
+// Prepare implements Binder.
+func (b AnycastBinder) Prepare(ctx context.Context, client netip.Addr, mark []byte) error {
+	var m anycast.Mark
+	if err := m.UnmarshalBinary(mark); err != nil {
+		return fmt.Errorf("%w: %w", ErrUntouched, err)
+	}
+	return binderError(b.Address.Prepare(ctx, client, m))
+}
+
 // Start implements Binder.
 func (b AnycastBinder) Start(ctx context.Context, client, donor netip.Addr, mark []byte) error {
 	var m anycast.Mark
@@ -60,17 +74,10 @@ func (b AnycastBinder) Probe(ctx context.Context, client netip.Addr) error {
 // binderError adds what this package and those above look for.
 func binderError(err error) error {
 	if errors.Is(err, anycast.ErrNoMobileIPv6) {
-		return fmt.Errorf("%w: %w", ErrNoMobileIPv6, err)
+		err = fmt.Errorf("%w: %w", ErrNoMobileIPv6, err)
 	}
-	// These end an operation before its first Binding Update, or with one that
-	// the client refused.
-	untouched := []error{
-		anycast.ErrNoHomeTest, anycast.ErrNotContactNode, anycast.ErrBusy, anycast.ErrClosed, anycast.ErrTableFull,
-	}
-	for _, u := range untouched {
-		if errors.Is(err, u) {
-			return fmt.Errorf("%w: %w", ErrUntouched, err)
-		}
+	if errors.Is(err, anycast.ErrUntouched) {
+		return fmt.Errorf("%w: %w", ErrUntouched, err)
 	}
 	return err
 }

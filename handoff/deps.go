@@ -22,22 +22,32 @@ type Binder interface {
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)
+	// Preview is the mark as it would be now. It changes nothing here.
+	Preview(client netip.Addr) ([]byte, error)
+	// Prepare does at the acceptor all of Start that the client does not notice:
+	// return routability, with what is of use in the mark. A Start soon after
+	// it has only the Binding Update to send. Errors are as Start's.
+	Prepare(ctx context.Context, client netip.Addr, mark []byte) error
 	// Ready is when Start may send its Binding Update at the earliest: the
 	// donor serves the client until then.
 	Ready(client netip.Addr) time.Time
 	// Start tells the client that its peer is here now: return routability and
 	// a Binding Update with the number after the mark's. On nil the client
 	// sends to this replica, and what we send takes the optimised route. An
-	// error wraps ErrNoMobileIPv6 or ErrUntouched where no update was sent; after
-	// any other the client may be bound here. Start ends soon after ctx does.
+	// error that does not wrap ErrUntouched means that the client may be bound
+	// here; one of a client that has no Mobile IPv6 wraps ErrNoMobileIPv6.
+	// Start ends soon after ctx does, and nothing of it is sent later. If it is
+	// sent again the number stays the same, or Reclaim could not tell.
 	Start(ctx context.Context, client, donor netip.Addr, mark []byte) error
 	// Finish forgets the binding here: the client is elsewhere.
 	Finish(client netip.Addr)
 	// Reclaim tells the client the same as the acceptor would have, with the
 	// same number: nil if the client accepted it. An error wraps ErrTaken if
-	// the client refused because the number was used.
+	// the client refused because the acceptor had used it. It is called when
+	// the acceptor's Start is over.
 	Reclaim(ctx context.Context, client netip.Addr, mark []byte) error
-	// Bind binds a client that is served here, whatever number it takes.
+	// Bind binds a client that is served here and not known to be bound,
+	// whatever number it takes.
 	Bind(ctx context.Context, client netip.Addr) error
 	// Hold drops all that comes from or goes to the client, in silence, until
 	// Unhold or Start.
@@ -87,6 +97,9 @@ type Deps struct {
 	// here.
 	Anycast func(contact netip.Addr) (Binder, bool)
 	TCP     TCP
+	// Modes says how the clients of a service are handed off from here, and at
+	// most to here; nil: ModeBest.
+	Modes func(service string) Mode
 	// Admit says whether a client can be taken: nil, or why not, best as a
 	// *RefusedError. It is asked for the offer and again when the client comes.
 	Admit func(ctx context.Context, o Offer) error
@@ -121,6 +134,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Modes == nil {
+		d.Modes = func(string) Mode { return ModeBest }
 	}
 	if d.Observe == nil {
 		d.Observe = func(Record) {}

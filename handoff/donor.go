@@ -24,16 +24,22 @@ import (
 // be asked for as long. It is thawed only if the request never left, or the
 // acceptor said that it does not have the client and will not, or the client
 // accepted our Binding Update with the number that the acceptor's would have had
-// (RFC 6275 §9.5.1): then the acceptor's is refused.
+// (RFC 6275 §9.5.1): then the acceptor's is refused. That is tried when the
+// acceptor must have ended what it does, be it that its time is over, be it that
+// its process is.
 type Donor struct {
 	timing Timing
+	mode   Mode
 	state  donorState
 	// deadline is when Step wants EventTick, zero for never.
 	deadline  time.Time
+	settled   time.Time // an acceptor that cannot be asked has ended by then
 	recoverBy time.Time
 	retry     time.Duration
+	offered   bool   // ahead of the handoff
 	instance  uint64 // the acceptor's, at the offer
 	abort     bool   // ask the acceptor to stop as well
+	dead      bool   // the acceptor's process is no more
 	theirs    bool   // the client is bound to the acceptor
 	unbound   bool   // after thawing, the client's binding needs repair
 	err       error  // how it will end
@@ -61,11 +67,19 @@ var donorStates = [...]string{"new", "offering", "freezing", "extracting", "send
 // String names the state.
 func (s donorState) String() string { return donorStates[s] }
 
-// NewDonor makes the donor's half of a handoff; EventStart sets it going.
-func NewDonor(t Timing) *Donor {
+// NewDonor makes the donor's half of a handoff, in that mode or what the acceptor
+// can do of it; EventStart sets it going.
+func NewDonor(t Timing, m Mode) *Donor {
 	t = t.withDefaults()
-	return &Donor{timing: t, retry: t.Retry}
+	return &Donor{timing: t, mode: m, retry: t.Retry}
 }
+
+// Offered tells a machine that was not set going yet that the client was offered
+// before: the acceptor's process that would take it, and how.
+func (d *Donor) Offered(instance uint64, m Mode) { d.offered, d.instance, d.mode = true, instance, m }
+
+// Mode is how the client is handed off; the acceptor has its say at the offer.
+func (d *Donor) Mode() Mode { return d.mode }
 
 // Deadline is when the machine wants EventTick; zero: never.
 func (d *Donor) Deadline() time.Time { return d.deadline }
@@ -88,8 +102,11 @@ func (d *Donor) enter(s donorState, now time.Time, after time.Duration) {
 func (d *Donor) Step(now time.Time, e Event) []Action {
 	switch d.state {
 	case donorNew:
-		if e.Kind == EventStart {
-			d.enter(donorOffering, now, d.timing.Offer)
+		switch {
+		case e.Kind == EventStart && d.offered:
+			return d.freeze(now)
+		case e.Kind == EventStart:
+			d.enter(donorOffering, now, d.timing.offer(d.mode))
 			return do(ActionOffer)
 		}
 	case donorOffering:
@@ -105,6 +122,7 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 	case donorExtracting:
 		switch e.Kind {
 		case EventDone:
+			d.settled = now.Add(d.timing.settled())
 			d.enter(donorSending, now, d.timing.Handoff)
 			return do(ActionSend)
 		case EventFailed:
@@ -137,18 +155,26 @@ func (d *Donor) offering(now time.Time, e Event) []Action {
 			return d.end(e.Outcome.refusal())
 		}
 		d.instance = e.Outcome.Instance
-		d.enter(donorFreezing, now, 0)
-		return do(ActionFreeze)
+		if m := e.Outcome.Mode; m.valid() && m < d.mode {
+			d.mode = m
+		}
+		return d.freeze(now)
 	case EventFailed, EventCancel:
 		return d.end(e.Err)
 	case EventUnsent:
 		return d.end(e.Err)
 	case EventTick:
-		return d.end(fmt.Errorf("%w: no answer to the offer within %v", ErrUnreachable, d.timing.Offer))
+		return d.end(fmt.Errorf("%w: no answer to the offer within %v", ErrUnreachable, d.timing.offer(d.mode)))
 	case EventGiveUp:
 		return d.end(ErrClosed)
 	}
 	return nil
+}
+
+// freeze begins what the client may notice.
+func (d *Donor) freeze(now time.Time) []Action {
+	d.enter(donorFreezing, now, 0)
+	return do(ActionFreeze)
 }
 
 // sending: the acceptor has the client, or will, or not.
@@ -171,7 +197,7 @@ func (d *Donor) sending(now time.Time, e Event) []Action {
 	default:
 		return nil
 	}
-	d.recoverBy = now.Add(d.timing.Recover)
+	d.recoverBy = d.settled.Add(d.timing.Recover)
 	return d.ask(now)
 }
 
@@ -184,13 +210,29 @@ func (d *Donor) answered(now time.Time, o Outcome) []Action {
 		d.unbound = o.Touched
 		return d.thaw(now, o.refusal())
 	case VerdictUnknown:
-		// From now on it will not take that request either. If it is another
-		// process than the one that was offered the client, that one may have
-		// bound it before it died.
-		d.unbound = o.Instance != d.instance
-		return d.thaw(now, o.refusal())
+		// From now on it will not take that request either.
+		if o.Instance == d.instance || d.state == donorSending {
+			return d.thaw(now, o.refusal())
+		}
+		// Another process answers a question. The one that was sent the client
+		// may have bound it, and its application may have it still: the client
+		// knows.
+		d.dead = true
+		return d.unasked(now)
 	}
 	return d.pause(now)
+}
+
+// unasked: the acceptor cannot be asked, or does not know.
+func (d *Donor) unasked(now time.Time) []Action {
+	switch {
+	case d.theirs && d.dead: // nothing more to learn
+		return d.lose(now)
+	case d.theirs, !d.dead && now.Before(d.settled):
+		return d.pause(now)
+	}
+	d.enter(donorReclaiming, now, d.timing.Reclaim)
+	return do(ActionReclaim)
 }
 
 func (d *Donor) ask(now time.Time) []Action {
@@ -210,11 +252,8 @@ func (d *Donor) recover(now time.Time, e Event) []Action {
 		case EventAnswer:
 			return d.answered(now, e.Outcome)
 		case EventFailed, EventUnsent, EventTick:
-			if d.theirs {
-				return d.pause(now)
-			}
-			d.enter(donorReclaiming, now, d.timing.Reclaim)
-			return do(ActionReclaim)
+			d.dead = d.dead || e.Dead
+			return d.unasked(now)
 		}
 	case donorReclaiming:
 		switch e.Kind {
@@ -223,6 +262,9 @@ func (d *Donor) recover(now time.Time, e Event) []Action {
 		case EventTaken:
 			// The acceptor has it, if it lives: only it can tell more.
 			d.theirs = true
+			if d.dead {
+				return d.lose(now)
+			}
 			return d.pause(now)
 		case EventFailed, EventTick:
 			return d.pause(now)
@@ -238,15 +280,20 @@ func (d *Donor) recover(now time.Time, e Event) []Action {
 // pause waits before the next round, or ends the recovery.
 func (d *Donor) pause(now time.Time) []Action {
 	if !now.Before(d.recoverBy) {
-		where := "neither the target nor the client can be asked"
-		if d.theirs {
-			where = "the client is bound to the target, which cannot be asked"
-		}
-		return d.release(now, fmt.Errorf("%w: %s: %w", ErrGone, where, d.err))
+		return d.lose(now)
 	}
 	d.enter(donorPausing, now, d.retry)
 	d.retry = min(2*d.retry, maxRetry)
 	return do(ActionWait)
+}
+
+// lose lets the client go though nobody said that the acceptor serves it.
+func (d *Donor) lose(now time.Time) []Action {
+	where := "neither the target nor the client can be asked"
+	if d.theirs {
+		where = "the client is bound to the target, which cannot be asked"
+	}
+	return d.release(now, fmt.Errorf("%w: %s: %w", ErrGone, where, d.err))
 }
 
 func (d *Donor) thaw(now time.Time, err error) []Action {

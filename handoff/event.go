@@ -22,6 +22,9 @@ type Event struct {
 	Kind    EventKind
 	Err     error
 	Outcome Outcome
+	// Dead: of EventUnsent: the target's host says that nobody listens there, so
+	// the acceptor's process is no more.
+	Dead bool
 }
 
 // ActionKind is what a machine wants done.

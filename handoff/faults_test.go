@@ -29,6 +29,7 @@ type simulation struct {
 	active    bool                  // the acceptor's socket is live
 	known     map[uint64]*Outcome   // what each instance remembers; nil: undecided
 	request   bool                  // the request is on its way
+	sent      time.Time             // when the request was
 	pending   bool                  // the donor's call waits for the acceptor
 	cut       bool                  // the channel is cut
 	deaf      bool                  // the client cannot be reached
@@ -42,7 +43,7 @@ const markSequence = 10
 
 func newSimulation(t *rapid.T) *simulation {
 	return &simulation{
-		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}), live: true, instance: 1,
+		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}, ModePrepared), live: true, instance: 1,
 		known: make(map[uint64]*Outcome), client: "donor", sequence: markSequence,
 	}
 }
@@ -56,20 +57,43 @@ func (s *simulation) update(from string, sequence int) {
 
 func (s *simulation) toDonor(e Event) {
 	if e.Kind == EventFailed {
-		s.now = s.now.Add(time.Second) // failing takes its time
+		s.pass(s.now.Add(time.Second)) // failing takes its time
 	}
 	for _, a := range s.donor.Step(s.now, e) {
 		s.donating, s.pending = a.Kind, false
 		switch a.Kind {
+		case ActionReclaim:
+			// The client's binding cache tells the truth only then.
+			if s.request && s.instance == s.donor.Instance() || s.accepting == ActionAdmit || s.accepting == ActionInsert || s.accepting == ActionStart {
+				s.t.Fatal("the client is asked while the acceptor may still bind it")
+			}
 		case ActionFreeze:
 			s.live = false
 		case ActionSend:
-			s.request, s.pending = true, true
+			s.request, s.pending, s.sent = true, true, s.now
 		case ActionRelease:
 			s.gone = true
 		case ActionEnd:
 			s.ended, s.err, s.donating = true, a.Err, 0
 		}
+	}
+}
+
+// pass lets time pass. What the acceptor has to do by then it does: its deadline
+// ends what is under way, and a request that is too late meets no connection.
+func (s *simulation) pass(until time.Time) {
+	if s.request && !until.Before(s.sent.Add(transit)) {
+		s.request = false
+	}
+	for s.acceptor != nil && !s.acceptor.Deadline().IsZero() && !until.Before(s.acceptor.Deadline()) {
+		s.now = s.acceptor.Deadline()
+		s.toAcceptor(Event{Kind: EventTick})
+		if s.acceptor != nil && s.acceptor.Deadline().IsZero() { // stopped: whatever it was ends
+			s.toAcceptor(Event{Kind: EventFailed, Err: errors.New("stopped")})
+		}
+	}
+	if until.After(s.now) {
+		s.now = until
 	}
 }
 
@@ -106,9 +130,7 @@ func (s *simulation) choices(faults bool) (all []choice) {
 	broken := errors.New("broken")
 	if d := s.donor.Deadline(); !d.IsZero() && (faults || s.donating == ActionWait || s.unanswerable()) {
 		add("donor tick", func() {
-			if d.After(s.now) {
-				s.now = d
-			}
+			s.pass(d)
 			s.toDonor(Event{Kind: EventTick})
 		})
 	}
@@ -193,6 +215,9 @@ func (s *simulation) ask(add func(string, func()), donor func(string, Event), fa
 	if s.cut {
 		return
 	}
+	if faults && s.instance != s.donor.Instance() { // between its two processes
+		donor("ask refused", Event{Kind: EventUnsent, Err: ErrUnreachable, Dead: true})
+	}
 	add("ask answered", func() {
 		o, ok := s.known[s.instance]
 		switch {
@@ -229,22 +254,20 @@ func (s *simulation) arrive() {
 func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 	broken := errors.New("broken")
 	if faults && !s.crashed {
-		add("acceptor restarted", func() {
-			s.crashed = true
-			s.instance++
-			s.acceptor, s.accepting, s.active = nil, 0, false
-		})
+		// Its application, if it has the client, may survive or not.
+		for _, survives := range []bool{false, true} {
+			add("acceptor restarted", func() {
+				s.crashed = true
+				s.instance++
+				s.acceptor, s.accepting, s.active = nil, 0, s.active && survives
+			})
+		}
 	}
 	if s.acceptor == nil {
 		return
 	}
 	if d := s.acceptor.Deadline(); !d.IsZero() && faults {
-		add("acceptor tick", func() {
-			if d.After(s.now) {
-				s.now = d
-			}
-			s.toAcceptor(Event{Kind: EventTick})
-		})
+		add("acceptor tick", func() { s.pass(d) })
 	}
 	switch s.accepting {
 	case ActionStart:

@@ -1,14 +1,20 @@
 package handoff
 
 import (
+	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/vanycast/vanycast/tcpcp"
 )
 
 // Kernel is TCP in this host's kernel, through package tcpcp.
-type Kernel struct{ graves *tcpcp.Graveyard }
+type Kernel struct {
+	graves   *tcpcp.Graveyard
+	openings *openings
+	buffers  sync.Pool // of *tcpcp.Buffers: what a busy connection has queued is long
+}
 
 var _ TCP = (*Kernel)(nil)
 
@@ -18,16 +24,21 @@ func NewKernel(limit int) (*Kernel, error) {
 	if err := tcpcp.Probe(); err != nil {
 		return nil, err
 	}
-	return &Kernel{graves: tcpcp.NewGraveyard(limit)}, nil
+	graves := tcpcp.NewGraveyard(limit)
+	return &Kernel{
+		graves:   graves,
+		openings: newOpenings(graves),
+		buffers:  sync.Pool{New: func() any { return new(tcpcp.Buffers) }},
+	}, nil
 }
 
 // Freeze implements TCP.
-func (*Kernel) Freeze(fd int) (Frozen, error) {
+func (k *Kernel) Freeze(fd int) (Frozen, error) {
 	f, err := tcpcp.Freeze(fd)
 	if err != nil {
 		return nil, err
 	}
-	return kernelFrozen{f}, nil
+	return kernelFrozen{f, k}, nil
 }
 
 // Insert implements TCP.
@@ -45,7 +56,9 @@ func (*Kernel) Insert(endpoint []byte) (Inserted, error) {
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {
-	return k.graves.Bury(f.(kernelFrozen).Frozen, until)
+	frozen := f.(kernelFrozen).Frozen
+	err := k.graves.Bury(frozen, until)
+	return errors.Join(err, k.openings.watch(frozen.Tuple().Local.Addr()))
 }
 
 // Exhume implements TCP.
@@ -54,20 +67,29 @@ func (k *Kernel) Exhume(local, remote netip.AddrPort) (Frozen, bool) {
 	if !ok {
 		return nil, false
 	}
-	return kernelFrozen{f}, true
+	return kernelFrozen{f, k}, true
 }
 
 // Expire implements TCP.
-func (k *Kernel) Expire(now time.Time) (time.Time, error) { return k.graves.Expire(now) }
+func (k *Kernel) Expire(now time.Time) (time.Time, error) {
+	next, err := k.graves.Expire(now)
+	return next, errors.Join(err, k.openings.settle())
+}
 
 // kernelFrozen gives the endpoint encoded.
-type kernelFrozen struct{ *tcpcp.Frozen }
+type kernelFrozen struct {
+	*tcpcp.Frozen
+	k *Kernel
+}
 
 // Extract implements Frozen.
 func (f kernelFrozen) Extract() ([]byte, error) {
-	e, err := f.Frozen.Extract()
+	b := f.k.buffers.Get().(*tcpcp.Buffers)
+	defer f.k.buffers.Put(b)
+	e, err := f.Frozen.ExtractInto(b)
 	if err != nil {
 		return nil, err
 	}
+	// The encoding is a copy: it goes on its way while the buffers serve the next.
 	return e.MarshalBinary()
 }

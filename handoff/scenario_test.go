@@ -2,50 +2,26 @@ package handoff
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vanycast/vanycast/internal/scenario"
 )
 
-var update = flag.Bool("update", false, "write what the scenarios print into their files")
-
-// TestScenarios replays testdata/*.txt. A file is a list of commands, each with
-// what it printed below a line "----":
+// TestScenarios replays testdata/*.txt, made of the commands
 //
-//	donor | acceptor [budget]        a new machine, set going
-//	done | failed TEXT | unsent TEXT | taken | cancel | abort | give-up
-//	answer VERDICT [touched] [REASON] [instance=N]
-//	wait                             until the deadline
-//	wait DURATION                    shorter than that
+//	donor [MODE] [offered]           a new machine, set going; mode basic if none is said
+//	acceptor                         the same
+//	done | failed TEXT | unsent TEXT | dead | taken | cancel | abort | give-up
+//	answer VERDICT [MODE] [touched] [REASON] [instance=N]
+//	wait                             until the deadline, which then passes
+//	wait DURATION                    that long, without anything happening
 //
 // Each prints the actions, the state and the time to the deadline.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := replay(t, string(b))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(b) {
-				t.Errorf("%s prints now (-update accepts it):\n%s", file, got)
-			}
-		})
-	}
+	scenario.Run(t, func(*testing.T) func(scenario.Command) string { return new(story).command })
 }
 
 // machine is either half.
@@ -54,44 +30,22 @@ type machine interface {
 	Deadline() time.Time
 }
 
-// replay runs the commands of a file and returns it with what they print now.
-func replay(t *testing.T, file string) string {
-	var out strings.Builder
-	var s scenario
-	skip := false
-	for line := range strings.Lines(file) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case line == "":
-			skip = false
-		case line == "----" || skip:
-			skip = true
-			continue
-		case strings.HasPrefix(line, "#"):
-		default:
-			fmt.Fprintf(&out, "%s\n----\n%s", line, s.command(t, line))
-			continue
-		}
-		fmt.Fprintln(&out, line)
-	}
-	return out.String()
-}
-
-type scenario struct {
+// story is one scenario: a machine and a clock.
+type story struct {
 	now   time.Time
 	m     machine
 	state func() string
 }
 
-func (s *scenario) command(t *testing.T, line string) string {
-	word, rest, _ := strings.Cut(line, " ")
+func (s *story) command(c scenario.Command) string {
+	word, rest := c.Name, c.Text()
 	if word != "donor" && word != "acceptor" && s.m == nil {
-		t.Fatalf("%q without a machine", line)
+		c.Fatalf("no machine yet")
 	}
 	var e Event
 	switch word {
 	case "donor":
-		d := NewDonor(Timing{})
+		d := newScenarioDonor(c)
 		s.now, s.m, s.state = time.Unix(0, 0), d, func() string { return d.state.String() }
 		e.Kind = EventStart
 	case "acceptor":
@@ -104,6 +58,8 @@ func (s *scenario) command(t *testing.T, line string) string {
 		e = Event{Kind: EventFailed, Err: scenarioError(rest)}
 	case "unsent":
 		e = Event{Kind: EventUnsent, Err: fmt.Errorf("%w: %s", ErrUnreachable, rest)}
+	case "dead":
+		e = Event{Kind: EventUnsent, Err: fmt.Errorf("%w: connection refused", ErrUnreachable), Dead: true}
 	case "taken":
 		e.Kind = EventTaken
 	case "cancel":
@@ -113,25 +69,45 @@ func (s *scenario) command(t *testing.T, line string) string {
 	case "give-up":
 		e.Kind = EventGiveUp
 	case "answer":
-		e = Event{Kind: EventAnswer, Outcome: scenarioOutcome(t, rest)}
+		e = Event{Kind: EventAnswer, Outcome: scenarioOutcome(c)}
 	case "wait":
 		if rest != "" {
 			d, err := time.ParseDuration(rest)
-			if err != nil {
-				t.Fatal(err)
-			}
+			c.Check(err)
 			s.now = s.now.Add(d)
 			return s.print(nil)
 		}
 		if s.m.Deadline().IsZero() {
-			t.Fatalf("%q where there is no deadline", line)
+			c.Fatalf("there is no deadline")
 		}
-		s.now = s.m.Deadline()
+		if d := s.m.Deadline(); d.After(s.now) {
+			s.now = d
+		}
 		e.Kind = EventTick
 	default:
-		t.Fatalf("no command %q", line)
+		c.Unknown()
 	}
 	return s.print(s.m.Step(s.now, e))
+}
+
+func newScenarioDonor(c scenario.Command) *Donor {
+	mode, offered := ModeBasic, false
+	for _, word := range c.Words {
+		m, ok := ParseMode(word)
+		switch {
+		case ok:
+			mode = m
+		case word == "offered":
+			offered = true
+		default:
+			c.Fatalf("no option %q", word)
+		}
+	}
+	d := NewDonor(Timing{}, mode)
+	if offered {
+		d.Offered(1, mode)
+	}
+	return d
 }
 
 func scenarioError(text string) error {
@@ -143,8 +119,8 @@ func scenarioError(text string) error {
 	return errors.New(text)
 }
 
-func scenarioOutcome(t *testing.T, text string) (o Outcome) {
-	for word := range strings.FieldsSeq(text) {
+func scenarioOutcome(c scenario.Command) (o Outcome) {
+	for _, word := range c.Words {
 		if n, ok := strings.CutPrefix(word, "instance="); ok {
 			fmt.Sscan(n, &o.Instance)
 			continue
@@ -153,7 +129,10 @@ func scenarioOutcome(t *testing.T, text string) (o Outcome) {
 			o.Touched = true
 			continue
 		}
-		found := false
+		mode, found := ParseMode(word)
+		if found {
+			o.Mode = mode
+		}
 		for v, name := range verdictNames {
 			if name == word {
 				o.Verdict, found = Verdict(v), true
@@ -165,13 +144,13 @@ func scenarioOutcome(t *testing.T, text string) (o Outcome) {
 			}
 		}
 		if !found {
-			t.Fatalf("no verdict or reason %q", word)
+			c.Fatalf("no verdict or reason %q", word)
 		}
 	}
 	return o
 }
 
-func (s *scenario) print(actions []Action) string {
+func (s *story) print(actions []Action) string {
 	var out strings.Builder
 	for _, a := range actions {
 		out.WriteString(a.Kind.String())

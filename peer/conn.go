@@ -116,9 +116,8 @@ func (c *conn) enqueue(m *outgoing) {
 func (c *conn) writeLoop() error {
 	const batch = maxFragment + headerLen
 	buf := make([]byte, 0, batch)
-	heartbeat := time.NewTicker(c.ours.heartbeat)
+	heartbeat := time.NewTimer(c.ours.heartbeat)
 	defer heartbeat.Stop()
-	quiet := false // nothing was sent since the last tick
 	for {
 		c.mu.Lock()
 		buf = c.queue.fill(buf[:0], batch)
@@ -131,14 +130,10 @@ func (c *conn) writeLoop() error {
 			case <-c.wake:
 				continue
 			case <-heartbeat.C:
-				if !quiet {
-					quiet = true
-					continue
-				}
 				buf = header{typ: framePing}.append(buf)
 			}
 		}
-		quiet = false
+		heartbeat.Reset(c.ours.heartbeat)
 		// A peer that reads nothing for so long is as good as dead: its
 		// reader never waits for anything but the wire.
 		c.nc.SetWriteDeadline(time.Now().Add(deadHeartbeats * c.theirs.heartbeat))

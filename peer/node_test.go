@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -37,14 +38,29 @@ func newGroup(t *testing.T) *group {
 	if err := pki.NewAuthority(dir); err != nil {
 		t.Fatal(err)
 	}
-	// A port that is free on one address of the loopback network is most
-	// likely free on all; nobody else uses these.
-	ln, err := net.Listen("tcp4", "127.77.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	return &group{t, dir, freePort(t)}
+}
+
+// freePort finds one that is free on the addresses of all nodes. It is below
+// those that the kernel gives to outgoing connections, whose remains would be in
+// the way.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	for range 100 {
+		port := uint16(20000 + rand.IntN(10000))
+		free := true
+		for i := 1; i <= 4 && free; i++ {
+			ln, err := net.Listen("tcp4", netip.AddrPortFrom(addr(i), port).String())
+			if free = err == nil; free {
+				ln.Close()
+			}
+		}
+		if free {
+			return port
+		}
 	}
-	defer ln.Close()
-	return &group{t, dir, uint16(ln.Addr().(*net.TCPAddr).Port)}
+	t.Fatal("no free port")
+	return 0
 }
 
 func addr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 77, 0, byte(i)}) }
@@ -360,5 +376,45 @@ func TestWrongServer(t *testing.T) {
 	a := g.node(1)
 	if err := a.Connect(bounded(t), addr(2)); !errors.Is(err, peer.ErrUnreachable) || !strings.Contains(err.Error(), "127.77.0.2") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// Calls given up at any moment, small and large, leave the connection whole and
+// every place free.
+func TestCancelStorm(t *testing.T) {
+	g := newGroup(t)
+	a, b := g.node(1, func(c *peer.Config) { c.MaxInFlight = 4 }), g.node(2)
+	b.Handle(101, func(ctx context.Context, _ netip.Addr, req []byte) ([]byte, error) {
+		if len(req)%3 == 0 {
+			<-ctx.Done() // one that would never answer by itself
+			return nil, ctx.Err()
+		}
+		return req, nil
+	})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 40 {
+				ctx, cancel := context.WithTimeout(bounded(t), time.Duration(j*(i+1))*50*time.Microsecond)
+				req := bytes.Repeat([]byte{byte(j)}, j*j*150) // up to 228 KB
+				got, err := a.Call(ctx, addr(2), 101, req)
+				cancel()
+				switch {
+				case err == nil && !bytes.Equal(got, req):
+					t.Errorf("%d bytes came back of %d", len(got), len(req))
+				case err != nil && !errors.Is(err, context.DeadlineExceeded):
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range 20 {
+		if _, err := a.Call(bounded(t), addr(2), echo, make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := a.Counters()["connections_dialed"]; n != 1 {
+		t.Errorf("dialed %d times", n)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/vanycast/vanycast/api"
@@ -18,7 +17,7 @@ var _ api.Backend = (*host)(nil)
 func (d *host) Status() wire.Status {
 	s := wire.Status{
 		Version: version(), Name: d.cfg.Node.Name, CareOf: d.careOf(), Interface: d.cfg.Node.Interface,
-		Dataplane: "bpf", Started: d.started, Counters: d.counters(),
+		Dataplane: string(d.planeKind), Started: d.started, Counters: d.counters(),
 	}
 	for _, r := range d.cfg.Node.Roles {
 		s.Roles = append(s.Roles, string(r))
@@ -33,7 +32,10 @@ func (d *host) Status() wire.Status {
 		}
 		shown := wire.Service{
 			Name: cfg.Name, Contact: cfg.Contact(), HomeAgent: cfg.HomeAgent, Policy: cfg.Policy,
-			ContactNode: d.replica.addresses[cfg.ContactAddress].IsContactNode(), Clients: len(service.Clients()),
+			Clients: len(service.Clients()),
+		}
+		if a, ok := d.replica.address(cfg.ContactAddress); ok {
+			shown.ContactNode = a.IsContactNode()
 		}
 		shown.Waiting, shown.Backlog = service.Queue()
 		for _, r := range service.Replicas() {
@@ -42,22 +44,6 @@ func (d *host) Status() wire.Status {
 		s.Services = append(s.Services, shown)
 	}
 	return s
-}
-
-// counters are those of all parts; their names differ.
-func (d *host) counters() map[string]uint64 {
-	all := d.plane.Counters()
-	if d.correspondent != nil {
-		maps.Copy(all, d.correspondent.Counters())
-	}
-	if d.homeAgent != nil {
-		maps.Copy(all, d.homeAgent.Counters())
-	}
-	if d.replica != nil {
-		maps.Copy(all, d.replica.agent.Counters())
-		maps.Copy(all, d.replica.peers.Counters())
-	}
-	return all
 }
 
 // Replicas implements api.Backend.
@@ -83,8 +69,8 @@ func (d *host) Clients() (out []wire.Client) {
 // Bindings implements api.Backend.
 func (d *host) Bindings() (out []wire.Binding) {
 	if d.replica != nil {
-		for _, a := range d.replica.addresses {
-			for _, b := range a.Bindings() {
+		for _, contact := range d.replica.contacts() {
+			for _, b := range contact.Bindings() {
 				state := b.State
 				if !b.Home {
 					state += ", " + b.Route

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vanycast/vanycast/anycast"
 	"github.com/vanycast/vanycast/api"
 	"github.com/vanycast/vanycast/conf"
@@ -36,18 +38,22 @@ type replica struct {
 	d         *host
 	peers     *peer.Node
 	anycast   *anycast.Node
-	addresses map[netip.Addr]*anycast.Address
+	live      map[netip.Addr]*framework.Live // by contact address; of openReplica only
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
-	mu       sync.RWMutex // peers ask while services are being made
-	services map[string]*framework.Service
+	mu        sync.RWMutex // peers ask while services are being made
+	addresses map[netip.Addr]*anycast.Address
+	services  map[string]*framework.Service
 }
 
 // openReplica makes the role's parts in the order of their dependence, and has
 // them closed in the reverse order.
 func (d *host) openReplica(closing func(func() error), start func(string, func(context.Context) error) func()) (err error) {
-	r := &replica{d: d, addresses: make(map[netip.Addr]*anycast.Address), services: make(map[string]*framework.Service)}
+	r := &replica{
+		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
+		services: make(map[string]*framework.Service),
+	}
 	kernel, err := handoff.NewKernel(maxBuried)
 	if err != nil {
 		return err
@@ -57,13 +63,10 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	}
 	closing(r.peers.Close)
 
-	first := d.cfg.Services[0]
 	r.anycast, err = anycast.New(anycast.Config{
-		CareOf:          d.careOf(),
-		HomeLifetime:    first.HomeLifetime,
-		BindingLifetime: first.BindingLifetime,
-		InUse:           r.inUse,
-		Logger:          d.log,
+		CareOf: d.careOf(),
+		InUse:  r.inUse,
+		Logger: d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers)})
 	if err != nil {
 		return err
@@ -89,10 +92,11 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Peers:   r.peers,
 		Anycast: r.binder,
 		TCP:     kernel,
+		Modes:   r.mode,
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
-		Timing:  handoff.Timing{Handoff: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.HandoffTimeout })},
+		Timing:  handoff.Timing{Handoff: d.cfg.Services[0].HandoffTimeout}, // the same for all,
 	})
 	closing(func() error { r.agent.Close(); return nil })
 	d.replica = r
@@ -122,24 +126,28 @@ func (d *host) openPeers() (*peer.Node, error) {
 		Certificate:    certificate,
 		Authority:      authority,
 		Allowed:        func(a netip.Addr) bool { return known[a] },
-		ConnectTimeout: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.ConnectTimeout }),
+		ConnectTimeout: d.cfg.Services[0].ConnectTimeout, // the same for all
 		Logger:         d.log,
 	})
 }
 
 func (r *replica) openService(s *conf.Service, closing func(func() error), start func(string, func(context.Context) error) func()) error {
-	address, ok := r.addresses[s.ContactAddress]
+	address, ok := r.address(s.ContactAddress)
 	if !ok {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
 			return err
 		}
+		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
+		r.mu.Unlock()
+		r.live[s.ContactAddress] = framework.NewLive()
 	}
 	service, err := framework.New(framework.Config{
 		Service:       s.Name,
@@ -154,10 +162,12 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		AcceptTimeout: s.AcceptTimeout,
 		ExcludeFor:    s.ExcludeTime,
 	}, framework.Deps{
-		Agent:   r.agent,
-		Address: handoff.AnycastBinder{Address: address},
-		Observe: r.observe,
-		Logger:  r.d.log,
+		Agent:    r.agent,
+		Address:  handoff.AnycastBinder{Address: address},
+		Live:     r.live[s.ContactAddress],
+		SameHost: framework.OnThisHost,
+		Observe:  r.observe,
+		Logger:   r.d.log,
 	})
 	if err != nil {
 		return err
@@ -180,15 +190,11 @@ func (r *replica) register(ctx context.Context) {
 			continue
 		}
 		done[s.ContactAddress] = true
-		address := r.addresses[s.ContactAddress]
+		address, _ := r.address(s.ContactAddress)
 		wg.Go(func() {
 			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 				err := address.Active(ctx)
-				if err == nil {
-					r.d.log.Info("contact node", "contact", s.ContactAddress, "home_agent", s.HomeAgent)
-					return
-				}
-				if ctx.Err() != nil {
+				if err == nil || ctx.Err() != nil {
 					return
 				}
 				r.d.log.Error("not registered at the home agent", "contact", s.ContactAddress, "err", err, "retry_in", pause)
@@ -246,8 +252,22 @@ func (r *replica) list() []*framework.Service {
 	return out
 }
 
-func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
+func (r *replica) address(contact netip.Addr) (*anycast.Address, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	a, ok := r.addresses[contact]
+	return a, ok
+}
+
+// contacts are the contact addresses, in no order.
+func (r *replica) contacts() []*anycast.Address {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.addresses))
+}
+
+func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
+	a, ok := r.address(contact)
 	return handoff.AnycastBinder{Address: a}, ok
 }
 
@@ -263,6 +283,18 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 	return false
 }
 
+// mode is how a service's clients are handed off.
+func (r *replica) mode(service string) handoff.Mode {
+	for i := range r.d.cfg.Services {
+		if s := &r.d.cfg.Services[i]; s.Name == service {
+			if m, ok := handoff.ParseMode(s.Mode); ok {
+				return m
+			}
+		}
+	}
+	return handoff.ModeBest
+}
+
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
 	s, ok := r.service(o.Service)
 	if !ok || s.Contact() != o.Contact {
@@ -272,16 +304,11 @@ func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
 }
 
 func (r *replica) deliver(c *handoff.Client) {
-	if s, ok := r.service(c.Service); ok {
-		s.Deliver(c)
+	s, ok := r.service(c.Service)
+	if !ok { // cannot be: it was admitted
+		r.d.log.Error("client of an unknown service closed", "service", c.Service, "client", c.Remote)
+		unix.Close(c.FD)
+		return
 	}
-}
-
-// longest is the largest of the services' values: the channel and the handoffs
-// are common to all.
-func longest(services []conf.Service, value func(*conf.Service) time.Duration) (d time.Duration) {
-	for i := range services {
-		d = max(d, value(&services[i]))
-	}
-	return d
+	s.Deliver(c)
 }

@@ -28,11 +28,13 @@ type host struct {
 	started time.Time
 
 	plane         dataplane.Plane
+	planeKind     conf.DataPlane
 	mh            *mhsock.Socket
 	correspondent *correspondent.Role // nil without the role
 	homeAgent     *homeagent.Role     // nil without the role
 	replica       *replica            // nil without the role
 	api           *api.Server
+	signalling    signalling
 }
 
 // run starts the roles of the configuration and serves until ctx ends; then it
@@ -72,7 +74,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return func() { cancel(); <-done }
 	}
 
-	if d.plane, err = openPlane(cfg, logger); err != nil {
+	if d.plane, d.planeKind, err = openPlane(cfg, logger); err != nil {
 		return err
 	}
 	closing(d.plane.Close)

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/homelink"
+	"github.com/vanycast/vanycast/mipv6/internal/describe"
 	"github.com/vanycast/vanycast/mipv6/internal/nd"
-	"github.com/vanycast/vanycast/mipv6/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -222,7 +223,7 @@ func (s *story) perform(actions []action) string {
 		kind := ""
 		switch a.kind {
 		case actSend:
-			fmt.Fprintf(&b, "send %s\n", scenario.Describe(a.packet))
+			fmt.Fprintf(&b, "send %s\n", describe.Packet(a.packet))
 		case actWatch:
 			kind = "watch"
 			fmt.Fprintf(&b, "watch %v\n", a.addr)
@@ -237,7 +238,7 @@ func (s *story) perform(actions []action) string {
 			kind = "tunnel"
 			fmt.Fprintf(&b, "tunnel %v to %v from %v\n", a.tunnel.Home, a.tunnel.CareOf, a.tunnel.HomeAgent)
 		case actDeliver:
-			fmt.Fprintf(&b, "deliver to %v: %s\n", a.linkLayer, scenario.Describe(a.packet))
+			fmt.Fprintf(&b, "deliver to %v: %s\n", a.linkLayer, describe.Packet(a.packet))
 		case actRemoveTunnel:
 			fmt.Fprintf(&b, "no tunnel %v\n", a.tunnel.Home)
 		}

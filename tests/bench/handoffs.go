@@ -22,7 +22,7 @@ const (
 	// address of its own, for all connections between a client's address and
 	// a contact address travel the same way; and many are needed, for RFC 6275
 	// allows a replica only MAX_UPDATE_RATE bindings a second at one client.
-	benchClients = 100
+	benchClients = 300
 	// handoffsEach is how often each client is handed off.
 	handoffsEach = 10
 )

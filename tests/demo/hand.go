@@ -15,12 +15,12 @@ import (
 const byHand = `
 The laboratory is up. Try, as root, in this folder:
 
-  ip netns exec vc-modern telnet %[1]s 4000
+  ip netns exec %[6]s-modern telnet %[1]s 4000
       a line and Return is echoed; ! echoes all so far; every H in a line hands
       you to another replica; Q ends
-  ip netns exec vc-legacy telnet %[1]s 4000
+  ip netns exec %[6]s-legacy telnet %[1]s 4000
       the same from a host without Mobile IPv6
-  ip netns exec vc-router tcpdump -n -i modern
+  ip netns exec %[6]s-router tcpdump -n -i modern
       the packets of modern; other interfaces: home glass reich adams legacy
   %[2]s/vanyctl --socket %[3]s handoffs
       also: status, replicas, clients, bindings, events; sockets of the other
@@ -31,9 +31,12 @@ make lab-down ends it all.
 `
 
 // leaveUp brings the laboratory up and leaves it.
-func leaveUp(ctx context.Context, tb lab.TB, bin, state string) error {
+func leaveUp(ctx context.Context, tb lab.TB, bin, state, prefix string) error {
 	if _, err := os.Stat(state); err == nil {
 		return errors.New("the laboratory is up already; make lab-down ends it")
+	}
+	if _, err := os.Stat("/run/netns/" + prefix + "-router"); err == nil {
+		return fmt.Errorf("namespaces %s-* are there already, of another folder's laboratory? make lab LAB=PREFIX takes other names", prefix)
 	}
 	dir := filepath.Dir(state)
 	if err := os.RemoveAll(dir); err != nil {
@@ -42,7 +45,7 @@ func leaveUp(ctx context.Context, tb lab.TB, bin, state string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	n := lab.ThesisOn(lab.New(tb, lab.WithPrefix("vc"), lab.WithDir(dir)), lab.Wire())
+	n := lab.ThesisOn(lab.New(tb, lab.WithPrefix(prefix), lab.WithDir(dir)), lab.Wire())
 	c, _, err := install(ctx, tb, n, bin, cluster.WithLeave())
 	if err != nil {
 		return err
@@ -50,6 +53,6 @@ func leaveUp(ctx context.Context, tb lab.TB, bin, state string) error {
 	if err := n.Leave(state, c.Public()); err != nil {
 		return err
 	}
-	fmt.Printf(byHand, lab.ContactAddress, bin, c.Socket("glass"), filepath.Dir(c.Config("glass")), dir)
+	fmt.Printf(byHand, lab.ContactAddress, bin, c.Socket("glass"), filepath.Dir(c.Config("glass")), dir, prefix)
 	return nil
 }

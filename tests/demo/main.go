@@ -32,16 +32,17 @@ const patience = 110 * time.Second
 func main() {
 	up := flag.Bool("lab", false, "leave the laboratory up, to try by hand")
 	down := flag.Bool("down", false, "take down what -lab left")
+	prefix := flag.String("prefix", "vc", "with -lab: the hosts are the namespaces `PREFIX`-NAME")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *up, *down); err != nil {
+	if err := run(ctx, *up, *down, *prefix); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, up, down bool) error {
+func run(ctx context.Context, up, down bool, prefix string) error {
 	root, err := cluster.Root()
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func run(ctx context.Context, up, down bool) error {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	return lab.Run("demo", logger, func(tb lab.TB) error {
 		if up {
-			return leaveUp(ctx, tb, bin, state)
+			return leaveUp(ctx, tb, bin, state, prefix)
 		}
 		return demonstrate(ctx, tb, bin, filepath.Join(build, "demo.json"))
 	})

@@ -89,7 +89,12 @@ func (w *watch) lost(ctx context.Context, handoffs []handoff) ([]int, error) {
 		}
 		segments = append(segments, s...)
 	}
-	slices.SortFunc(segments, func(a, b segment) int { return a.at.Compare(b.at) })
+	return countLost(segments, handoffs), nil
+}
+
+// countLost does it for the segments of all links.
+func countLost(segments []segment, handoffs []handoff) []int {
+	slices.SortStableFunc(segments, func(a, b segment) int { return a.at.Compare(b.at) })
 	type stream struct {
 		client     string
 		fromClient bool
@@ -108,7 +113,7 @@ func (w *watch) lost(ctx context.Context, handoffs []handoff) ([]int, error) {
 			next[key] = after
 		}
 	}
-	return lost, nil
+	return lost
 }
 
 // lastBefore finds the client's last handoff that had begun when the segment

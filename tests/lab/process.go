@@ -68,6 +68,7 @@ func (h *Host) Start(argv []string, opts ...StartOption) (*Process, error) {
 	for _, o := range opts {
 		o(&s)
 	}
+	name := filepath.Base(argv[0])
 	if s.user != nil {
 		argv = append(setpriv(s.user), argv...)
 	}
@@ -85,7 +86,7 @@ func (h *Host) Start(argv []string, opts ...StartOption) (*Process, error) {
 	// A group of its own: an interrupt typed at `make demo` is ours to pass
 	// on, in order, not the terminal's to spread.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return h.launch(cmd, filepath.Base(argv[0]), logPath, s.leave)
+	return h.launch(cmd, name, logPath, s.leave)
 }
 
 // launch starts a prepared command and waits for it in the background.

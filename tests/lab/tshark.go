@@ -15,9 +15,11 @@ const (
 	// FilterMalformed is whatever a dissector could not make sense of.
 	FilterMalformed = "_ws.malformed"
 	// FilterBadChecksum is a wrong checksum of any protocol we send; only for
-	// captures of links made with Wire, whole packets. Those of
-	// Mobility Headers tshark 4.0 does not verify; Problems does.
-	FilterBadChecksum = `tcp.checksum.status == "Bad" || udp.checksum.status == "Bad" || icmpv6.checksum.status == "Bad"`
+	// captures of links made with Wire, whole packets. Those of Mobility
+	// Headers tshark 4.0 does not verify; Problems does. A TCP checksum of
+	// 0xffff that should be 0x0000 is right in ones' complement: the kernel
+	// writes it so when it computes in software (skb_checksum_help).
+	FilterBadChecksum = `(tcp.checksum.status == "Bad" && !tcp.checksum.ffff) || udp.checksum.status == "Bad" || icmpv6.checksum.status == "Bad"`
 )
 
 // Frames are the frames of the capture that match a display filter (all for
