@@ -39,6 +39,12 @@ func Run(t *testing.T, newPlane Factory) {
 		{"Handoff", testHandoff},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
+		{"Relay", testRelay},
+		{"RelaySizes", testRelaySizes},
+		{"RelayStrangers", testRelayStrangers},
+		{"RelaySignalling", testRelaySignalling},
+		{"Connections", testConnections},
+		{"Direct", testDirect},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newPlane) })
 	}
