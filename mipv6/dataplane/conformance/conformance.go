@@ -50,6 +50,12 @@ func Run(t *testing.T, b Backend) {
 		{"Handoff", testHandoff},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
+		{"Relay", testRelay},
+		{"RelaySizes", testRelaySizes},
+		{"RelayStrangers", testRelayStrangers},
+		{"RelaySignalling", testRelaySignalling},
+		{"Connections", testConnections},
+		{"Direct", testDirect},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, b) })
 	}
