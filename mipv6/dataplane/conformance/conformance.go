@@ -45,6 +45,12 @@ func Run(t *testing.T, newPlane Factory) {
 		{"RelaySignalling", testRelaySignalling},
 		{"Connections", testConnections},
 		{"Direct", testDirect},
+		{"Keep", testKeep},
+		{"KeepRelay", testKeepRelay},
+		{"KeepStrangers", testKeepStrangers},
+		{"KeepBulk", testKeepBulk},
+		{"Steer", testSteer},
+		{"SteerFlood", testSteerFlood},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newPlane) })
 	}
