@@ -28,6 +28,7 @@ func Run(t *testing.T, newPlane Factory) {
 		{"Native", testNative},
 		{"Source", testSource},
 		{"DeclaredState", testDeclaredState},
+		{"Many", testMany},
 		{"Refused", testRefused},
 		{"LastUsed", testLastUsed},
 		{"SegmentSize", testSegmentSize},
