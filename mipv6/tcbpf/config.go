@@ -31,7 +31,7 @@ type Config struct {
 
 // KeepLimits bound what is kept; bytes count whole packets.
 type KeepLimits struct {
-	FlowPackets, FlowBytes int // of one flow; default 4096 and 8 MiB
+	FlowPackets, FlowBytes int // of one flow; default 8192 and 8 MiB
 	Packets, Bytes         int // of all; default 65,536 and 64 MiB
 	Undecided              int // flows; default 512
 }
@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxBindings, 1<<20)
 	def(&c.MaxTunnels, 1<<16)
 	def(&c.MaxEvents, 256)
-	def(&c.Keep.FlowPackets, 4096)
+	def(&c.Keep.FlowPackets, 8192)
 	def(&c.Keep.FlowBytes, 8<<20)
 	def(&c.Keep.Packets, 1<<16)
 	def(&c.Keep.Bytes, 64<<20)

@@ -78,7 +78,7 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	state.Route = r
 	if err := p.mirrorFlow(c, f, state); err != nil {
 		if r.Keep && !waiting {
-			p.keeper.discard(f)
+			err = errors.Join(err, p.keeper.discard(f))
 		}
 		if !old.mapped {
 			return errors.Join(err, p.undoFlow(f, state))
@@ -90,8 +90,7 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		return nil
 	}
 	if r.Kind == dataplane.Held {
-		p.keeper.discard(f)
-		return nil
+		return p.keeper.discard(f)
 	}
 	return p.keeper.release(f, func() error { return p.endKeeping(f, state) })
 }

@@ -37,7 +37,10 @@ type keeper struct {
 	raw      syscall.RawConn
 	steering *ebpf.Memory
 	emit     func(dataplane.Event) bool
-	closing  atomic.Bool
+	// eventRoom is how many events would be heard: a flood of SYNs that nobody hears
+	// of must not cost us more than the kernel.
+	eventRoom func() int
+	closing   atomic.Bool
 
 	mu      sync.Mutex
 	kept    *kept
@@ -48,7 +51,8 @@ type keeper struct {
 
 const (
 	// ringSize is how many packets may wait for this process in the interface.
-	ringSize = 1024
+	// A fast sender's window fits.
+	ringSize = 8192
 	// undecidedRounds is for how many seconds a SYN waits.
 	undecidedRounds = 4
 )
@@ -215,7 +219,7 @@ func (k *keeper) allow() {
 		k.logger.Error("reading the steering", "error", err)
 		return
 	}
-	room := max(0, k.kept.limits.Undecided-k.kept.undecided)
+	room := max(0, min(k.kept.limits.Undecided-k.kept.undecided, k.eventRoom()))
 	binary.NativeEndian.PutUint64(b[:], binary.NativeEndian.Uint64(b[:])+uint64(room))
 	if _, err := k.steering.WriteAt(b[:], 8); err != nil {
 		k.logger.Error("writing the steering", "error", err)
@@ -240,13 +244,19 @@ func (k *keeper) hold(f dataplane.Flow) {
 	k.kept.hold(f)
 }
 
-// discard gives up what is kept of a flow.
-func (k *keeper) discard(f dataplane.Flow) {
+// discard gives up what is kept of a flow, also what still waits in the interface:
+// the programs send no more.
+func (k *keeper) discard(f dataplane.Flow) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if q, ok := k.kept.queues[f]; ok {
-		k.kept.end(q)
+	q, ok := k.kept.queues[f]
+	if !ok {
+		return nil
 	}
+	var err error
+	controlled := k.raw.Control(func(fd uintptr) { _, err = k.pump(int(fd)) })
+	k.kept.end(q)
+	return errors.Join(controlled, err)
 }
 
 // discardAll gives up what is kept of a contact address.

@@ -38,13 +38,14 @@ func (p *Plane) makeKeeper(tun *os.File, index int) error {
 		return errors.Join(fmt.Errorf("mapping the steering: %w", err), tun.Close())
 	}
 	p.keeper = &keeper{
-		logger:   p.logger,
-		tun:      tun,
-		index:    index,
-		steering: steering,
-		emit:     p.emit,
-		kept:     newKept(p.cfg.Keep),
-		buffer:   make([]byte, offloadLength+maxPacket),
+		logger:    p.logger,
+		tun:       tun,
+		index:     index,
+		steering:  steering,
+		emit:      p.emit,
+		eventRoom: func() int { return cap(p.events) - len(p.events) },
+		kept:      newKept(p.cfg.Keep),
+		buffer:    make([]byte, offloadLength+maxPacket),
 	}
 	return nil
 }

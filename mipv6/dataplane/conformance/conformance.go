@@ -39,6 +39,7 @@ func Run(t *testing.T, b Backend) {
 		{"Native", testNative},
 		{"Source", testSource},
 		{"DeclaredState", testDeclaredState},
+		{"Many", testMany},
 		{"Refused", testRefused},
 		{"LastUsed", testLastUsed},
 		{"SegmentSize", testSegmentSize},
@@ -56,6 +57,12 @@ func Run(t *testing.T, b Backend) {
 		{"RelaySignalling", testRelaySignalling},
 		{"Connections", testConnections},
 		{"Direct", testDirect},
+		{"Keep", testKeep},
+		{"KeepRelay", testKeepRelay},
+		{"KeepStrangers", testKeepStrangers},
+		{"KeepBulk", testKeepBulk},
+		{"Steer", testSteer},
+		{"SteerFlood", testSteerFlood},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, b) })
 	}
