@@ -134,9 +134,9 @@ func furtherRoutes(has dataplane.Features) map[dataplane.Flow]dataplane.Route {
 
 // Many changes at once are as if they were made one after the other; those that
 // cannot be made are named, the others are made.
-func testMany(t *testing.T, newPlane Factory) {
+func testMany(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary())
-	p := newPlane(t, top.replica, "eth0")
+	p := b.New(t, top.replica, "eth0")
 	defer func() { must(t, p.Close()) }()
 	must(t, p.SetContact(contact))
 	want := map[dataplane.Flow]dataplane.Route{}
