@@ -8,12 +8,6 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
-// Lengths of the headers that the programs insert and remove.
-const (
-	ipv6Length      = 40
-	extensionLength = 24
-)
-
 // FuzzPrograms gives the programs any packet while everything is declared. They
 // let it pass as it is, drop it, or change its length by what they insert or
 // remove; and never does a contact address leave as source.
