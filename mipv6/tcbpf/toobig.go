@@ -193,11 +193,7 @@ func (p *Plane) owner(q *quote) (owner, error) {
 // ownerOut is owner of what left with a contact address as its source.
 func (p *Plane) ownerOut(c *contact, q *quote) (owner, error) {
 	o := owner{path: path{q.from(), q.to()}, careOf: c.CareOf}
-	f, ok := outgoingFlowOf(q.original)
-	if !ok {
-		return owner{}, errNotOurs
-	}
-	state, ok := p.flowFor(f)
+	state, ok := p.flowFor(outgoingFlowOf(q.original))
 	if ok && state.Kind == dataplane.RelayTo {
 		o.sender, o.peer = senderPeer, state.Peer
 	}
