@@ -189,8 +189,7 @@ func (p *Plane) undoContact(c *contact) error {
 	c.removed = true
 	errs := []error{p.markGone(c.Home, mapContact{CareOf: mapAddress(c.CareOf), HomeAgent: mapAddress(c.HomeAgent)})}
 	c.Relays = dataplane.Peers{}
-	errs = append(errs, p.putRelays(c))
-	p.keeper.discardAll(c.Home)
+	errs = append(errs, p.putRelays(c), p.keeper.discardAll(c.Home))
 	if c.address {
 		delete(p.locals, c.Home)
 		errs = append(errs, remove(p.programs.Locals, mapAddress(c.Home)))

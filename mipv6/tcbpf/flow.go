@@ -172,7 +172,7 @@ func (p *Plane) removeFlow(f dataplane.Flow) error {
 			return err
 		}
 	}
-	return p.keeper.release(f, func() error { return nil })
+	return p.keeper.abandon(f)
 }
 
 // undoFlow forgets a flow. What is kept of it stays so: the caller knows what for.

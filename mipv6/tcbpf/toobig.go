@@ -156,11 +156,7 @@ func (p *Plane) owner(q *pathmtu.Quote) (owner, error) {
 // ownerOut is owner of what left with a contact address as its source.
 func (p *Plane) ownerOut(c *contact, q *pathmtu.Quote) (owner, error) {
 	o := owner{path: path{q.From(), q.To()}, careOf: c.CareOf}
-	f, ok := outgoingFlowOf(q.Original)
-	if !ok {
-		return owner{}, pathmtu.ErrNotOurs
-	}
-	state, ok := p.flowFor(f)
+	state, ok := p.flowFor(outgoingFlowOf(q.Original))
 	if ok && state.Kind == dataplane.RelayTo {
 		o.sender, o.peer = senderPeer, state.Peer
 	}
