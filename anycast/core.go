@@ -38,6 +38,9 @@ type core struct {
 	list     *bindings.UpdateList
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
+
+	forgetting []forgetting // clients that were prepared for
+
 	out      []action
 	refusals struct { // of malformed messages, in this second
 		since time.Time
@@ -82,6 +85,7 @@ type client struct {
 	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
 	owner   netip.Addr // the replica that last asked for a home test, if any
 	used    time.Time
+	forget  time.Time // when what Prepare learnt is of no use, zero if it was not called
 }
 
 // waiter is an operation that somebody waits for.

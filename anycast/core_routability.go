@@ -64,6 +64,10 @@ func (c *core) tested(now time.Time, cl *client) {
 	if keys := o.run.Keys(); !keys.CareOf.Received.IsZero() {
 		cl.careOf = keys.CareOf
 	}
+	if o.kind == opPrepare {
+		c.endOp(now, cl, nil)
+		return
+	}
 	o.keys = rr.Keys{Home: cl.home, CareOf: cl.careOf}
 	o.phase = phaseUpdate
 	if o.kind == opStart {

@@ -179,6 +179,11 @@ func (w *world) perform(f []string) error {
 		}
 		w.mark = m
 		w.print("mark seq=%d bound=%v token=%v", m.Sequence, m.Bound, m.HomeToken != nil)
+	case "preview":
+		m := w.core.preview(w.now, testPair)
+		w.print("preview seq=%d bound=%v token=%v", m.Sequence, m.Bound, m.HomeToken != nil)
+	case "prepare":
+		w.core.prepare(w.now, w.id(), testPair, w.mark)
 	case "set-mark": // seq=N [bound] [token]: as if it came from a donor
 		return w.setMark(args)
 	case "start":
