@@ -76,6 +76,28 @@ func (c *Connection) Mark() (Mark, error) {
 	return Mark{Sequence: m.Sequence, Relayed: true, Anchor: m.Anchor}, nil
 }
 
+// Preview is the mark as it would be now. It has no effect.
+func (c *Connection) Preview() Mark {
+	if !c.IsRelayed() {
+		return c.a.Preview(c.conn.Client.Addr())
+	}
+	m := c.a.node.relay.Preview(c.conn)
+	return Mark{Sequence: m.Sequence, Relayed: true, Anchor: m.Anchor}
+}
+
+// Prepare does what Start needs and nobody notices; see Address.Prepare. An
+// anchor needs nothing ahead of time.
+func (c *Connection) Prepare(ctx context.Context, m Mark) error {
+	client := c.conn.Client.Addr()
+	switch {
+	case !m.Relayed:
+		return c.a.Prepare(ctx, client, m)
+	case !c.a.CanRelay():
+		return &OpError{"prepare", c.a.home, client, fmt.Errorf("%w: this replica cannot have it relayed (%w)", ErrNoMobileIPv6, ErrUntouched)}
+	}
+	return nil
+}
+
 // Start makes the connection ours; see Address.Start and relay.Node.Start. The
 // mark says which.
 func (c *Connection) Start(ctx context.Context, donor netip.Addr, m Mark) error {

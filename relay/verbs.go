@@ -57,6 +57,16 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 	return Mark{o.sequence, o.anchor}, nil
 }
 
+// Preview is what Mark would say of a connection that is registered already.
+func (n *Node) Preview(c Conn) Mark {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if o := n.owned[c]; o != nil {
+		return Mark{o.sequence, o.anchor}
+	}
+	return Mark{}
+}
+
 // Start makes a connection ours: it is registered with the number after the
 // mark's. On nil its packets come here, and what we send goes to the client.
 // Errors: *SequenceError if another replica has registered it since the mark;

@@ -246,9 +246,12 @@ func (r *replica) list() []*framework.Service {
 	return out
 }
 
-func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
-	a, ok := r.addresses[contact]
-	return handoff.AnycastBinder{Address: a}, ok
+func (r *replica) binder(contact, client netip.AddrPort) (handoff.Binder, bool) {
+	a, ok := r.addresses[contact.Addr()]
+	if !ok {
+		return nil, false
+	}
+	return handoff.ConnectionBinder{Connection: a.Connection(contact, client)}, true
 }
 
 // inUse is asked by the anycast side under its lock, so it must not wait for it.
