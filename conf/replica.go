@@ -57,6 +57,7 @@ func (r *reader) service(t *table) Service {
 		Replicas:            t.addresses("replicas"),
 		Policy:              t.oneOf("policy", defaultPolicy, "local", "random"),
 		NeverSelf:           t.boolean("never_self"),
+		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
 		ContactOnly:         t.boolean("contact_only"),
 		ClearBindingOnClose: t.boolean("clear_binding_on_close"),
 		ConnectTimeout:      t.duration("connect_timeout", defaultConnectTimeout, maxTimeout),

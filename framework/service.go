@@ -56,7 +56,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
 		slots:    make(chan struct{}, cfg.Backlog),
-		core:     newCore(cfg, deps.Address.IsContactNode),
+		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),

@@ -55,6 +55,7 @@ func (d *host) counters() map[string]uint64 {
 	}
 	if d.replica != nil {
 		maps.Copy(all, d.replica.agent.Counters())
+		maps.Copy(all, d.replica.anycast.Counters())
 		maps.Copy(all, d.replica.peers.Counters())
 	}
 	return all
@@ -91,6 +92,12 @@ func (d *host) Bindings() (out []wire.Binding) {
 				}
 				out = append(out, wire.Binding{
 					Role: "replica", Home: b.Contact, CareOf: b.CareOf, Peer: b.Peer, Sequence: b.Sequence, Expires: b.Expires, State: state,
+				})
+			}
+			for _, i := range a.Relayed() {
+				out = append(out, wire.Binding{
+					Role: "relay", Home: i.Contact.Addr(), CareOf: i.Owner, Peer: i.Client.Addr(), Port: i.Client.Port(),
+					Sequence: i.Sequence, Expires: i.Expires, State: i.Route,
 				})
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/peer"
 	"github.com/vanycast/vanycast/peer/pki"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // maxBuried bounds the frozen connections that are kept to swallow late
@@ -63,8 +64,10 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		HomeLifetime:    first.HomeLifetime,
 		BindingLifetime: first.BindingLifetime,
 		InUse:           r.inUse,
+		Connected:       r.connected,
+		Connections:     r.connections,
 		Logger:          d.log,
-	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers)})
+	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
 	if err != nil {
 		return err
 	}
@@ -83,6 +86,8 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
+	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
+	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
@@ -135,6 +140,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			Direct: s.ReturnPath == conf.ReturnDirect,
 		})
 		if err != nil {
 			return err
@@ -156,6 +162,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 	}, framework.Deps{
 		Agent:   r.agent,
 		Address: handoff.AnycastBinder{Address: address},
+		Relay:   address,
 		Observe: r.observe,
 		Logger:  r.d.log,
 	})
@@ -264,6 +271,32 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// connected and connections tell the anycast side which connections live.
+func (r *replica) connected(c relay.Conn) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, s := range r.services {
+		if s.Contact() == c.Contact && s.Connected(c.Client) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *replica) connections(contact netip.Addr) (all []relay.Conn) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, s := range r.services {
+		if s.Contact().Addr() != contact {
+			continue
+		}
+		for _, client := range s.Connections() {
+			all = append(all, relay.Conn{Contact: s.Contact(), Client: client})
+		}
+	}
+	return all
 }
 
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
