@@ -26,8 +26,11 @@ func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
 	if err := f.Check(); err != nil {
 		return fmt.Errorf("tcbpf: %w", err)
 	}
-	if r.Kind > dataplane.Held {
-		return fmt.Errorf("tcbpf: flow %v: unknown kind %v", f, r.Kind)
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("tcbpf: flow %v: %w", f, err)
+	}
+	if r.Kind > dataplane.Held || f.IsConnection() || r.Keep || r.From.IsValid() {
+		return fmt.Errorf("tcbpf: flow %v: %v: %w", f, r, dataplane.ErrUnsupported)
 	}
 	if err := p.enter(); err != nil {
 		return err
