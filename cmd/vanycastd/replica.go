@@ -265,9 +265,12 @@ func (r *replica) contacts() []*anycast.Address {
 	return slices.Collect(maps.Values(r.addresses))
 }
 
-func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
-	a, ok := r.address(contact)
-	return handoff.AnycastBinder{Address: a}, ok
+func (r *replica) binder(contact, client netip.AddrPort) (handoff.Binder, bool) {
+	a, ok := r.address(contact.Addr())
+	if !ok {
+		return nil, false
+	}
+	return handoff.ConnectionBinder{Connection: a.Connection(contact, client)}, true
 }
 
 // inUse is asked by the anycast side under its lock, so it must not wait for it.
