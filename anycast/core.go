@@ -42,6 +42,7 @@ type core struct {
 	forgetting []forgetting // clients that were prepared for
 
 	out      []action
+	counters map[string]uint64
 	refusals struct { // of malformed messages, in this second
 		since time.Time
 		sent  int
@@ -50,11 +51,9 @@ type core struct {
 
 // coreConfig is what the core needs of Config and Deps.
 type coreConfig struct {
-	careOf          netip.Addr
-	homeLifetime    time.Duration
-	bindingLifetime time.Duration
-	maxClients      int
-	rand            io.Reader
+	careOf     netip.Addr
+	maxClients int
+	rand       io.Reader
 }
 
 // contact is one contact address.
@@ -108,6 +107,7 @@ func newCore(cfg coreConfig) *core {
 		list:     bindings.NewUpdateList(2*cfg.maxClients + 64),
 		relay:    rr.NewRelay(rr.RelayConfig{Rand: cfg.rand, Tries: testTries}),
 		running:  make(map[pair]*client),
+		counters: make(map[string]uint64),
 	}
 }
 

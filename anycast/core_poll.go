@@ -81,7 +81,7 @@ func (c *core) homeAction(now time.Time, ct *contact, a bindings.Action) {
 	case bindings.RefreshDue:
 		c.refreshHome(now, ct)
 	case bindings.Lapsed:
-		c.log(slog.LevelError, "home registration expired", "contact", ct.Address, "home agent", ct.HomeAgent)
+		c.log(slog.LevelError, "home registration expired", "contact", ct.Address, "home_agent", ct.HomeAgent)
 		if u, ok := c.list.Get(ct.target()); !ok || !u.Outstanding {
 			c.refreshHome(now, ct)
 		}

@@ -48,7 +48,7 @@ func (c *core) prepare(now time.Time, id opID, p pair, m Mark) {
 		c.forgetting = append(c.forgetting, forgetting{cl, now.Add(prepareMemory)})
 	}
 	cl.forget = now.Add(prepareMemory)
-	c.startOp(now, p, &op{id: id, kind: opPrepare, params: c.bindParams()})
+	c.startOp(now, p, &op{id: id, kind: opPrepare, params: c.bindParams(p.Home)})
 }
 
 // forgetting is a client that was prepared for, and when to look whether it came.

@@ -80,8 +80,9 @@ func (c *core) tested(now time.Time, cl *client) {
 	c.update(now, cl)
 }
 
-// careOfTest is a Care-of Test from addr for any of our runs with it.
-func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) {
+// careOfTest is a Care-of Test from addr for any of our runs with it; false if
+// it is for none.
+func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) bool {
 	for home := range c.contacts {
 		cl := c.running[pair{Home: home, Client: from}]
 		if cl == nil || !cl.op.run.CareOfTest(now, m) {
@@ -90,6 +91,7 @@ func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) {
 		if cl.op.run.Done() {
 			c.tested(now, cl)
 		}
-		return
+		return true
 	}
+	return false
 }

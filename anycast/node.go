@@ -53,8 +53,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{
-		careOf: cfg.CareOf, homeLifetime: cfg.HomeLifetime, bindingLifetime: cfg.BindingLifetime,
-		maxClients: cfg.MaxClients,
+		careOf: cfg.CareOf, maxClients: cfg.MaxClients,
 	})
 	return n, nil
 }

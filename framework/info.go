@@ -49,14 +49,6 @@ func (s *Service) Clients() []ClientInfo {
 // for the service.
 func (s *Service) InUse(client netip.Addr) bool { return s.core.live.of(client) > 0 }
 
-// Connected tells whether a connection with the client's end is alive here. It
-// never waits for the service.
-func (s *Service) Connected(client netip.AddrPort) bool { return s.core.live.connected(client) }
-
-// Connections are the client's ends of all connections that are alive here. It
-// never waits for the service.
-func (s *Service) Connections() []netip.AddrPort { return s.core.live.connections() }
-
 // ReplicaInfo is what this replica thinks of another.
 type ReplicaInfo struct {
 	Address  netip.Addr

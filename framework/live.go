@@ -1,60 +1,83 @@
 package framework
 
 import (
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 )
 
-// live counts the connections here, by client address and one by one. It has a
-// lock of its own, apart from the loop, because the anycast side asks while it
-// holds a lock that the loop may be waiting for.
-type live struct {
-	mu    sync.Mutex
-	count map[netip.Addr]int
-	// ends are the clients' ends. A connection may be here twice for a moment: back
-	// from another replica before its leaving is known.
-	ends map[netip.AddrPort]int
+// Live counts the open connections here of each client address with one contact
+// address. All services of a contact address share one: a binding moves all that
+// a client has with the address, whatever the port. It has a lock of its own,
+// apart from the loops, because the anycast side asks while it holds a lock that
+// a loop may be waiting for.
+type Live struct {
+	mu       sync.Mutex
+	byClient map[netip.Addr]int
+	byEnds   map[ends]int
 }
 
-func newLive() *live {
-	return &live{count: make(map[netip.Addr]int), ends: make(map[netip.AddrPort]int)}
-}
+// ends name a connection. Two clients of a service may have the same for a
+// moment: a connection may be back from another replica before its leaving is
+// known here.
+type ends struct{ local, remote netip.AddrPort }
 
-func (l *live) add(client netip.AddrPort) {
+// NewLive makes one that knows of no connection.
+func NewLive() *Live { return &Live{byClient: make(map[netip.Addr]int), byEnds: make(map[ends]int)} }
+
+func (l *Live) add(e ends) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count[client.Addr()]++
-	l.ends[client]++
+	l.byClient[e.remote.Addr()]++
+	l.byEnds[e]++
 }
 
-func (l *live) remove(client netip.AddrPort) {
+func (l *Live) remove(e ends) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.count[client.Addr()]--; l.count[client.Addr()] <= 0 {
-		delete(l.count, client.Addr())
-	}
-	if l.ends[client]--; l.ends[client] <= 0 {
-		delete(l.ends, client)
+	decrement(l.byClient, e.remote.Addr())
+	decrement(l.byEnds, e)
+}
+
+func decrement[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
 	}
 }
 
 // of is the number of a client address's connections.
-func (l *live) of(client netip.Addr) int {
+func (l *Live) of(client netip.Addr) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.count[client]
+	return l.byClient[client]
 }
 
-func (l *live) connected(client netip.AddrPort) bool {
+// Connected tells whether a connection is alive here.
+func (l *Live) Connected(local, remote netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ends[client] > 0
+	return l.byEnds[ends{local, remote}] > 0
 }
 
-func (l *live) connections() []netip.AddrPort {
+// Connections are the ends, local and remote, of all that are alive here.
+func (l *Live) Connections() iter.Seq2[netip.AddrPort, netip.AddrPort] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Collect(maps.Keys(l.ends))
+	all := slices.Collect(maps.Keys(l.byEnds))
+	return func(yield func(local, remote netip.AddrPort) bool) {
+		for _, e := range all {
+			if !yield(e.local, e.remote) {
+				return
+			}
+		}
+	}
+}
+
+// others tells whether the client address has a connection besides this one.
+func (l *Live) others(e ends) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byClient[e.remote.Addr()] > l.byEnds[e]
 }

@@ -60,10 +60,9 @@ func (c *core) moved(now time.Time, k key, err error) {
 
 // shared tells whether another connection of the client's address is served here
 // that would be moved along: not so where the client has no Mobile IPv6, and each
-// connection is relayed by itself. One with the same ends is this very connection,
-// back from another replica before its leaving is known here.
+// connection is relayed by itself.
 func (c *core) shared(cl *client) bool {
-	if c.live.of(cl.remote.Addr()) < 2 || cl.immobile {
+	if cl.immobile || !c.live.others(cl.ends()) {
 		return false
 	}
 	for _, other := range c.clients {
@@ -71,12 +70,7 @@ func (c *core) shared(cl *client) bool {
 			return false
 		}
 	}
-	for _, other := range c.clients {
-		if other.remote.Addr() == cl.remote.Addr() && other.phase != phaseClosing && (other.remote != cl.remote || other.local != cl.local) {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 // tied tells whether a connection must stay with another of its client. Where the

@@ -107,7 +107,7 @@ func (s *scenario) configure(args []string) {
 			s.t.Fatalf("config %q", a)
 		}
 	}
-	s.core = newCore(cfg, func() bool { return s.contact }, func() bool { return s.relays })
+	s.core = newCore(cfg, func() bool { return s.contact }, func() bool { return s.relays }, NewLive())
 }
 
 // replay runs the events of a file and returns the file with the actions of now.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/vanycast/vanycast/api"
@@ -33,7 +32,10 @@ func (d *host) Status() wire.Status {
 		}
 		shown := wire.Service{
 			Name: cfg.Name, Contact: cfg.Contact(), HomeAgent: cfg.HomeAgent, Policy: cfg.Policy,
-			ContactNode: d.replica.addresses[cfg.ContactAddress].IsContactNode(), Clients: len(service.Clients()),
+			Clients: len(service.Clients()),
+		}
+		if a, ok := d.replica.address(cfg.ContactAddress); ok {
+			shown.ContactNode = a.IsContactNode()
 		}
 		shown.Waiting, shown.Backlog = service.Queue()
 		for _, r := range service.Replicas() {
@@ -42,23 +44,6 @@ func (d *host) Status() wire.Status {
 		s.Services = append(s.Services, shown)
 	}
 	return s
-}
-
-// counters are those of all parts; their names differ.
-func (d *host) counters() map[string]uint64 {
-	all := d.plane.Counters()
-	if d.correspondent != nil {
-		maps.Copy(all, d.correspondent.Counters())
-	}
-	if d.homeAgent != nil {
-		maps.Copy(all, d.homeAgent.Counters())
-	}
-	if d.replica != nil {
-		maps.Copy(all, d.replica.agent.Counters())
-		maps.Copy(all, d.replica.anycast.Counters())
-		maps.Copy(all, d.replica.peers.Counters())
-	}
-	return all
 }
 
 // Replicas implements api.Backend.
@@ -84,8 +69,8 @@ func (d *host) Clients() (out []wire.Client) {
 // Bindings implements api.Backend.
 func (d *host) Bindings() (out []wire.Binding) {
 	if d.replica != nil {
-		for _, a := range d.replica.addresses {
-			for _, b := range a.Bindings() {
+		for _, contact := range d.replica.contacts() {
+			for _, b := range contact.Bindings() {
 				state := b.State
 				if !b.Home {
 					state += ", " + b.Route
@@ -94,7 +79,7 @@ func (d *host) Bindings() (out []wire.Binding) {
 					Role: "replica", Home: b.Contact, CareOf: b.CareOf, Peer: b.Peer, Sequence: b.Sequence, Expires: b.Expires, State: state,
 				})
 			}
-			for _, i := range a.Relayed() {
+			for _, i := range contact.Relayed() {
 				out = append(out, wire.Binding{
 					Role: "relay", Home: i.Contact.Addr(), CareOf: i.Owner, Peer: i.Client.Addr(), Port: i.Client.Port(),
 					Sequence: i.Sequence, Expires: i.Expires, State: i.Route,

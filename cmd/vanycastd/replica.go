@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vanycast/vanycast/anycast"
 	"github.com/vanycast/vanycast/api"
 	"github.com/vanycast/vanycast/conf"
@@ -37,18 +39,22 @@ type replica struct {
 	d         *host
 	peers     *peer.Node
 	anycast   *anycast.Node
-	addresses map[netip.Addr]*anycast.Address
+	live      map[netip.Addr]*framework.Live // by contact address
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
-	mu       sync.RWMutex // peers ask while services are being made
-	services map[string]*framework.Service
+	mu        sync.RWMutex // peers ask while services are being made
+	addresses map[netip.Addr]*anycast.Address
+	services  map[string]*framework.Service
 }
 
 // openReplica makes the role's parts in the order of their dependence, and has
 // them closed in the reverse order.
 func (d *host) openReplica(closing func(func() error), start func(string, func(context.Context) error) func()) (err error) {
-	r := &replica{d: d, addresses: make(map[netip.Addr]*anycast.Address), services: make(map[string]*framework.Service)}
+	r := &replica{
+		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
+		services: make(map[string]*framework.Service),
+	}
 	kernel, err := handoff.NewKernel(maxBuried)
 	if err != nil {
 		return err
@@ -58,15 +64,12 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	}
 	closing(r.peers.Close)
 
-	first := d.cfg.Services[0]
 	r.anycast, err = anycast.New(anycast.Config{
-		CareOf:          d.careOf(),
-		HomeLifetime:    first.HomeLifetime,
-		BindingLifetime: first.BindingLifetime,
-		InUse:           r.inUse,
-		Connected:       r.connected,
-		Connections:     r.connections,
-		Logger:          d.log,
+		CareOf:      d.careOf(),
+		InUse:       r.inUse,
+		Connected:   r.connected,
+		Connections: r.connections,
+		Logger:      d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
 	if err != nil {
 		return err
@@ -94,10 +97,11 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Peers:   r.peers,
 		Anycast: r.binder,
 		TCP:     kernel,
+		Modes:   r.mode,
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
-		Timing:  handoff.Timing{Handoff: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.HandoffTimeout })},
+		Timing:  handoff.Timing{Handoff: d.cfg.Services[0].HandoffTimeout}, // the same for all,
 	})
 	closing(func() error { r.agent.Close(); return nil })
 	d.replica = r
@@ -127,25 +131,31 @@ func (d *host) openPeers() (*peer.Node, error) {
 		Certificate:    certificate,
 		Authority:      authority,
 		Allowed:        func(a netip.Addr) bool { return known[a] },
-		ConnectTimeout: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.ConnectTimeout }),
+		ConnectTimeout: d.cfg.Services[0].ConnectTimeout, // the same for all
 		Logger:         d.log,
 	})
 }
 
 func (r *replica) openService(s *conf.Service, closing func(func() error), start func(string, func(context.Context) error) func()) error {
-	address, ok := r.addresses[s.ContactAddress]
+	address, ok := r.address(s.ContactAddress)
 	if !ok {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
-			Direct: s.ReturnPath == conf.ReturnDirect,
+			Direct:       s.ReturnPath == conf.ReturnDirect,
+			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
 			return err
 		}
+		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
+		r.mu.Unlock()
+		r.mu.Lock()
+		r.live[s.ContactAddress] = framework.NewLive()
+		r.mu.Unlock()
 	}
 	service, err := framework.New(framework.Config{
 		Service:       s.Name,
@@ -163,6 +173,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Agent:   r.agent,
 		Address: handoff.AnycastBinder{Address: address},
 		Relay:   address,
+		Live:    r.liveOf(s.ContactAddress),
 		Observe: r.observe,
 		Logger:  r.d.log,
 	})
@@ -187,15 +198,11 @@ func (r *replica) register(ctx context.Context) {
 			continue
 		}
 		done[s.ContactAddress] = true
-		address := r.addresses[s.ContactAddress]
+		address, _ := r.address(s.ContactAddress)
 		wg.Go(func() {
 			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 				err := address.Active(ctx)
-				if err == nil {
-					r.d.log.Info("contact node", "contact", s.ContactAddress, "home_agent", s.HomeAgent)
-					return
-				}
-				if ctx.Err() != nil {
+				if err == nil || ctx.Err() != nil {
 					return
 				}
 				r.d.log.Error("not registered at the home agent", "contact", s.ContactAddress, "err", err, "retry_in", pause)
@@ -253,8 +260,22 @@ func (r *replica) list() []*framework.Service {
 	return out
 }
 
+func (r *replica) address(contact netip.Addr) (*anycast.Address, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	a, ok := r.addresses[contact]
+	return a, ok
+}
+
+// contacts are the contact addresses, in no order.
+func (r *replica) contacts() []*anycast.Address {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.addresses))
+}
+
 func (r *replica) binder(contact, client netip.AddrPort) (handoff.Binder, bool) {
-	a, ok := r.addresses[contact.Addr()]
+	a, ok := r.address(contact.Addr())
 	if !ok {
 		return nil, false
 	}
@@ -273,30 +294,38 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 	return false
 }
 
-// connected and connections tell the anycast side which connections live.
+// connected and connections tell the anycast side which connections live. As
+// inUse, they must not wait for it.
 func (r *replica) connected(c relay.Conn) bool {
+	live := r.liveOf(c.Contact.Addr())
+	return live != nil && live.Connected(c.Contact, c.Client)
+}
+
+func (r *replica) liveOf(contact netip.Addr) *framework.Live {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, s := range r.services {
-		if s.Contact() == c.Contact && s.Connected(c.Client) {
-			return true
-		}
-	}
-	return false
+	return r.live[contact]
 }
 
 func (r *replica) connections(contact netip.Addr) (all []relay.Conn) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, s := range r.services {
-		if s.Contact().Addr() != contact {
-			continue
-		}
-		for _, client := range s.Connections() {
-			all = append(all, relay.Conn{Contact: s.Contact(), Client: client})
+	if live := r.liveOf(contact); live != nil {
+		for local, remote := range live.Connections() {
+			all = append(all, relay.Conn{Contact: local, Client: remote})
 		}
 	}
 	return all
+}
+
+// mode is how a service's clients are handed off.
+func (r *replica) mode(service string) handoff.Mode {
+	for i := range r.d.cfg.Services {
+		if s := &r.d.cfg.Services[i]; s.Name == service {
+			if m, ok := handoff.ParseMode(s.Mode); ok {
+				return m
+			}
+		}
+	}
+	return handoff.ModeBest
 }
 
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
@@ -308,16 +337,11 @@ func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
 }
 
 func (r *replica) deliver(c *handoff.Client) {
-	if s, ok := r.service(c.Service); ok {
-		s.Deliver(c)
+	s, ok := r.service(c.Service)
+	if !ok { // cannot be: it was admitted
+		r.d.log.Error("client of an unknown service closed", "service", c.Service, "client", c.Remote)
+		unix.Close(c.FD)
+		return
 	}
-}
-
-// longest is the largest of the services' values: the channel and the handoffs
-// are common to all.
-func longest(services []conf.Service, value func(*conf.Service) time.Duration) (d time.Duration) {
-	for i := range services {
-		d = max(d, value(&services[i]))
-	}
-	return d
+	s.Deliver(c)
 }
