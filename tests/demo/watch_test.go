@@ -16,7 +16,9 @@ func TestCountLost(t *testing.T) {
 		{Client: "[2001:db8:a::10]:1000", started: at(200)},
 		{Client: "[2001:db8:a::10]:2000", started: at(150)},
 	}
-	up := func(ms int, client string, seq, len uint32) segment { return segment{at(ms), client, true, seq, len, uint32(ms)} }
+	up := func(ms int, client string, seq, len uint32) segment {
+		return segment{at(ms), client, true, seq, len, uint32(ms)}
+	}
 	down := func(ms int, client string, seq, len uint32) segment {
 		return segment{at(ms), client, false, seq, len, uint32(ms)}
 	}
