@@ -22,7 +22,7 @@ func (p *Plane) readEvents() {
 			return
 		}
 		if err != nil {
-			p.logger.Error("reading events of the data plane", "error", err)
+			p.logger.Error("reading events of the data plane", "err", err)
 			return
 		}
 		e, ok := parseEvent(record.RawSample)
