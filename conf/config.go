@@ -110,6 +110,13 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+
+	Preference      uint16        // among the home agents of the link
+	PrefixValid     time.Duration // lifetimes of Prefix, in whole seconds
+	PrefixPreferred time.Duration
+	Advertise       bool          // router advertisements on the home link
+	AdvertInterval  time.Duration // at most so long between two
+	AgentLifetime   time.Duration // that they promise; zero: three intervals
 }
 
 // Correspondent is the section [correspondent]. It may be left out: the role

@@ -99,6 +99,8 @@ func TestHomeAgent(t *testing.T) {
 			MaxLifetime: 20 * time.Minute, MaxBindings: 1024,
 			CareOf:        []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:2::/64")},
 			HomeAddresses: []netip.Addr{addr("2001:db8:9::1")},
+			Preference:    10, PrefixValid: 48 * time.Hour, PrefixPreferred: 48 * time.Hour,
+			Advertise: true, AdvertInterval: 10 * time.Minute, AgentLifetime: 15 * time.Minute,
 		},
 		Correspondent: &Correspondent{MaxBindings: 4096},
 	}
