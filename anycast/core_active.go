@@ -145,6 +145,20 @@ func (c *core) demote(ct *contact) {
 	}
 }
 
+// announced: another replica has registered, and says so. The home agent believes
+// the last one that registered, so we are contact node no more.
+func (c *core) announced(home, node netip.Addr) {
+	ct := c.contacts[home]
+	if ct == nil || ct.closing {
+		return
+	}
+	if ct.active {
+		c.log(slog.LevelInfo, "another replica is contact node now", "contact", home, "node", node)
+		c.demote(ct)
+	}
+	ct.contactNode = node
+}
+
 // refreshHome keeps the registration alive, also after it lapsed: a home agent
 // that was away must find us again (RFC 6275 §11.8 lets us go on for ever).
 func (c *core) refreshHome(now time.Time, ct *contact) {

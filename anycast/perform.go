@@ -94,10 +94,15 @@ func (n *Node) route(a routeAction) error {
 	flow := dataplane.Flow{Home: a.pair.Home, Client: a.pair.Client}
 	switch a.kind {
 	case routeOptimised:
-		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised})
+		if err := n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised}); err != nil {
+			return err
+		}
+		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
+		return nil
 	case routeHeld:
 		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
 	}
+	n.relay.SetBound(a.pair.Home, a.pair.Client, false)
 	return n.deps.Plane.RemoveRoute(flow)
 }
 

@@ -34,10 +34,22 @@ type Address interface {
 	Clear(ctx context.Context, client netip.Addr) error
 }
 
+// Relay lets clients without Mobile IPv6 be handed off as others are;
+// anycast.Address is one.
+type Relay interface {
+	// CanRelay tells whether that is possible from here, now.
+	CanRelay() bool
+	// Immobile tells that a client has no Mobile IPv6, as a target found out.
+	Immobile(client netip.Addr)
+}
+
 // Deps is what a Service works with. Agent and Address must be set.
 type Deps struct {
 	Agent   Agent
 	Address Address
+	// Relay may be nil: clients without Mobile IPv6 are served at the contact
+	// node.
+	Relay Relay
 	// Live is shared by the services of one contact address; default: this
 	// service has the address for itself.
 	Live *Live
@@ -50,6 +62,8 @@ type Deps struct {
 	Observe func(Event)
 	Logger  *slog.Logger // default: discard
 }
+
+func (d *Deps) relays() bool { return d.Relay != nil && d.Relay.CanRelay() }
 
 // EventKind says what happened to a client.
 type EventKind string

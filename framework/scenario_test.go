@@ -51,6 +51,7 @@ type story struct {
 	core    *core
 	now     time.Time
 	contact bool
+	relays  bool
 	out     strings.Builder
 }
 
@@ -83,7 +84,7 @@ func (s *story) configure(args []string) {
 			s.t.Fatalf("config %q", a)
 		}
 	}
-	s.core = newCore(cfg, func() bool { return s.contact }, NewLive())
+	s.core = newCore(cfg, func() bool { return s.contact }, func() bool { return s.relays }, NewLive())
 }
 
 // command runs an event and returns what comes of it.
@@ -107,6 +108,8 @@ func (s *story) event(w []string) {
 		s.configure(w[1:])
 	case "contact-node":
 		s.contact = arg[0] == "yes"
+	case "relay":
+		s.relays = arg[0] == "yes"
 	case "wait":
 		d, err := time.ParseDuration(arg[0])
 		if err != nil {
@@ -123,6 +126,8 @@ func (s *story) event(w []string) {
 		c.selected(s.now, s.key(arg[0]), target, ok)
 	case "probed":
 		c.probed(s.now, s.key(arg[0]), s.failure(arg[1]))
+	case "bound":
+		c.bindEnded(s.key(arg[0]), s.failure(arg[1]))
 	case "moved":
 		c.moved(s.now, s.key(arg[0]), s.failure(arg[1]))
 	case "listen":
@@ -172,7 +177,9 @@ func (s *story) event(w []string) {
 	case "admit":
 		s.result(c.admit(s.now, handoff.Offer{Service: "echo", Contact: c.cfg.Contact, Client: s.peer(arg[0]), From: hosts["reich"]}))
 	case "arrive":
-		s.say("client %d", c.arrived(s.now, &handoff.Client{ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]]}))
+		s.say("client %d", c.arrived(s.now, &handoff.Client{
+			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]], Relayed: arg[2] == "relayed",
+		}))
 	case "shutdown":
 		c.shutdown()
 	case "clients":
@@ -210,6 +217,8 @@ func (s *story) show(a action) {
 		s.say("probe client %d", a.key)
 	case move:
 		s.say("move client %d to %s", a.key, s.name(a.target))
+	case immobile:
+		s.say("%s has no Mobile IPv6", s.name(a.client))
 	case cancelWork:
 		s.say("cancel work for client %d", a.key)
 	case deliver:

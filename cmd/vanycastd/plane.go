@@ -26,11 +26,11 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, conf.Dat
 	// A process that died may have used the other one.
 	if kind == conf.DataPlaneXFRM {
 		if err = tcbpf.CleanUp(cfg.Node.Interface, logger); err == nil {
-			plane, err = xfrm.New(xfrm.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore})
+			plane, err = xfrm.New(xfrm.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
 		}
 	} else {
 		if err = xfrm.CleanUp(cfg.Node.Interface, logger); err == nil {
-			plane, err = tcbpf.New(tcbpf.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore})
+			plane, err = tcbpf.New(tcbpf.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
 		}
 	}
 	if err != nil {
@@ -63,4 +63,13 @@ func choosePlane(wanted conf.DataPlane, probeXFRM, probeBPF func() error) (conf.
 		return "", fmt.Errorf("node.dataplane = %q: %w", wanted, err)
 	}
 	return conf.DataPlaneBPF, nil
+}
+
+// maxTunnels is how many home agent bindings the data plane must hold; 0, its
+// default, without that role.
+func maxTunnels(cfg *conf.Config) int {
+	if cfg.HomeAgent == nil {
+		return 0
+	}
+	return cfg.HomeAgent.MaxBindings
 }

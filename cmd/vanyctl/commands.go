@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -102,7 +103,11 @@ func newBindings(connect func() *client.Client) *cobra.Command {
 func printBindings(w io.Writer, all []wire.Binding) error {
 	t := newTable(w, "ROLE", "HOME ADDRESS", "CARE-OF ADDRESS", "WITH", "SEQUENCE", "EXPIRES", "STATE")
 	for _, b := range all {
-		t.row(b.Role, b.Home, b.CareOf, b.Peer, b.Sequence, b.Expires, b.State)
+		with := any(b.Peer)
+		if b.Port != 0 {
+			with = netip.AddrPortFrom(b.Peer, b.Port)
+		}
+		t.row(b.Role, b.Home, b.CareOf, with, b.Sequence, b.Expires, b.State)
 	}
 	return t.flush()
 }

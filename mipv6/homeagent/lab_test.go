@@ -143,7 +143,7 @@ func trace(t *testing.T, h *lab.Host) string {
 	var all strings.Builder
 	for _, command := range [][]string{
 		{"ip", "-6", "neigh", "show", "proxy"},
-		{"sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay"},
+		{"sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay"},
 	} {
 		out, err := h.Output(t.Context(), command[0], command[1:]...)
 		if err != nil {

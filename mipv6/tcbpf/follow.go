@@ -16,10 +16,22 @@ import (
 // changed, and ends what was learnt of narrow paths when it is old.
 func (p *Plane) follow(ctx context.Context, c *hostnet.Changes) {
 	c.Follow(ctx, p.host.Link.Attrs().Index, hostnet.Follower{
-		Addresses: func() { p.locked(p.syncLocals) },
+		Addresses: func() { p.forgetHops(); p.locked(p.syncLocals) },
 		Settled:   p.mirrorAll,
-		Tick:      func(now time.Time) { p.locked(func() error { return p.forgetNarrow(now) }) },
+		Tick: func(now time.Time) {
+			p.tells.Store(maxTells)
+			p.keeper.tick()
+			p.forgetHops()
+			p.locked(func() error { return p.forgetNarrow(now) })
+		},
 	})
+}
+
+// forgetHops ends what hopTo remembers.
+func (p *Plane) forgetHops() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.hops)
 }
 
 // locked runs f under mu unless the plane is closed, and logs its error.
@@ -37,6 +49,7 @@ func (p *Plane) locked(f func() error) {
 // again, changed or not: a link that was down for a moment took them along. It
 // gives way between pieces, for there may be very many.
 func (p *Plane) mirrorAll() {
+	p.forgetHops()
 	p.own.mirrored.Add(1)
 	var (
 		contacts []netip.Addr

@@ -31,7 +31,13 @@ func payload(p *mipv6.Packet) string {
 			return neighbour(m)
 		}
 	}
+	if p.NextHeader == nd.Protocol && mipv6.Checksum(p.Payload, nd.Protocol, src, dst.WithZone("")) != 0 {
+		return "ICMPv6 with a wrong checksum"
+	}
 	if p.NextHeader == nd.Protocol && len(p.Payload) >= 8 {
+		if s := discovery(p.Payload); s != "" {
+			return s
+		}
 		return fmt.Sprintf("ICMPv6 type %d code %d pointer %d", p.Payload[0], p.Payload[1], p.Payload[7])
 	}
 	if !mipv6.VerifyChecksum(p.Payload, src, dst) {

@@ -5,6 +5,8 @@ from ha_setup import HomeAgent
 from mn_setup import Replica
 
 import ha_cases
+import ha_link_cases
+import ha_discovery_cases
 import cn_test_cases
 import cn_packet_cases
 import cn_update_cases
@@ -22,7 +24,7 @@ SETUPS = {
 }
 
 _ = (
-    ha_cases,
+    ha_cases, ha_link_cases, ha_discovery_cases,
     cn_test_cases, cn_packet_cases, cn_update_cases, cn_change_cases, cn_error_cases,
     mn_registration_cases, mn_cases,
 )

@@ -56,11 +56,17 @@ class Replica:
     """answers: whether the tester's home agent accepts by itself."""
 
     def __init__(self, wire, answers):
-        self.wire = wire
+        self.wire, self.answers = wire, answers
         wire.present.update({ROUTER, "fe80::1"})
         self.registered = threading.Event()
         if answers:
             wire.responders.append(self.accept)
+
+    def ready(self):
+        """Before the first case the replica has to be registered: it may have
+        asked before the tester was there."""
+        if self.answers and not self.registered.wait(90):
+            raise SystemExit("the replica does not register")
 
     def accept(self, frame):
         from mip6 import View
