@@ -40,7 +40,7 @@ lab-down: ## ends what make lab left
 	@$(BIN)/demo -down
 
 test: ## everything: unit, scenario, laboratory and end to end
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git scapy
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git linux.uml modprobe scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 ./...
 
@@ -48,6 +48,10 @@ conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
 	@scripts/need root go ip scapy
 	$(GO) test -count=1 -timeout $(TIMEOUT) ./tests/conformance -update
 	@git --no-pager diff --stat -- docs/conformance.md
+
+test-kernel: ## what needs a kernel with Mobile IPv6, on one that has it, without root; results in build/kernel
+	@scripts/need go ip tc ping tcpdump tshark telnet setpriv linux.uml modprobe
+	$(GO) test -timeout 60m -count 1 -v -run '^TestKernel$$' ./tests/uml
 
 bench: ## measurements, each against its reference; build/bench.json
 	@scripts/need root go ip iperf3 gcc setpriv

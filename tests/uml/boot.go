@@ -124,22 +124,23 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("uml: build: %w", err)
 	}
-	return path, compile(ctx, "build", "-o", path, "github.com/vanycast/vanycast/tests/uml/umlboot")
+	return path, compile(ctx, "", "build", "-o", path, "github.com/vanycast/vanycast/tests/uml/umlboot")
 }
 
-// BuildTest compiles a package's tests, statically, into dir and returns the
-// binary's path.
-func BuildTest(ctx context.Context, dir, pkg string) (string, error) {
+// BuildTest compiles the tests of a package of the module in root, statically,
+// into dir and returns the binary's path.
+func BuildTest(ctx context.Context, dir, root, pkg string) (string, error) {
 	name := strings.ReplaceAll(strings.Trim(pkg, "./"), "/", "-") + ".test"
 	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
 		return "", fmt.Errorf("uml: build: %w", err)
 	}
-	return path, compile(ctx, "test", "-c", "-o", path, pkg)
+	return path, compile(ctx, root, "test", "-c", "-o", path, pkg)
 }
 
-func compile(ctx context.Context, args ...string) error {
+func compile(ctx context.Context, dir string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("uml: go %s: %w: %s", strings.Join(args, " "), err, text)

@@ -96,11 +96,12 @@ func mountAll(env []string) error {
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
 		{"devtmpfs", "/dev", ""},
+		{"devpts", "/dev/pts", "newinstance,ptmxmode=0666"},
 		{"tmpfs", "/run", "mode=755"},
 		{"tmpfs", "/tmp", "mode=1777"},
 		{"hostfs", OutDir, out},
 	} {
-		if strings.HasPrefix(m.at, "/run/") {
+		if m.at == OutDir || m.kind == "devpts" {
 			if err := os.MkdirAll(m.at, 0o755); err != nil {
 				return err
 			}
