@@ -8,6 +8,9 @@
 //	demo         the session (make demo)
 //	demo -lab    leaves the laboratory up to be tried by hand (make lab)
 //	demo -down   takes that laboratory down (make lab-down)
+//
+// The session needs no root: for an ordinary user it runs inside user-mode Linux
+// (package uml), on the kernel's own Mobile IPv6.
 package main
 
 import (
@@ -33,16 +36,20 @@ func main() {
 	up := flag.Bool("lab", false, "leave the laboratory up, to try by hand")
 	down := flag.Bool("down", false, "take down what -lab left")
 	prefix := flag.String("prefix", "vc", "with -lab: the hosts are the namespaces `PREFIX`-NAME")
+	guest := flag.String("guest", "", "in user-mode Linux: the `FOLDER` of the programs, already built")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *up, *down, *prefix); err != nil {
+	if err := run(ctx, *up, *down, *prefix, *guest); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, up, down bool, prefix string) error {
+func run(ctx context.Context, up, down bool, prefix, guest string) error {
+	if guest != "" {
+		return inGuest(ctx, guest)
+	}
 	root, err := cluster.Root()
 	if err != nil {
 		return err
@@ -67,6 +74,9 @@ func run(ctx context.Context, up, down bool, prefix string) error {
 	bin := filepath.Join(build, "bin")
 	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
 		return err
+	}
+	if os.Geteuid() != 0 && !up {
+		return bootGuest(ctx, bin, build)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	return lab.Run("demo", logger, func(tb lab.TB) error {

@@ -37,7 +37,7 @@ type Config struct {
 	Out     string    // host directory that the guest sees as OutDir; made if missing
 	Command string    // shell command, run as root in the guest
 	Memory  string    // of the guest, default "1G"
-	Console io.Writer // what the guest prints, as it prints it; may be nil
+	Console io.Writer // what the command prints, as it prints it; may be nil
 }
 
 // Boot runs the command in a fresh guest and returns its exit status. The error
@@ -86,7 +86,7 @@ func Boot(ctx context.Context, c Config) (status int, err error) {
 	var console bytes.Buffer
 	cmd.Stdout = &console
 	if c.Console != nil {
-		cmd.Stdout = io.MultiWriter(&console, c.Console)
+		cmd.Stdout = io.MultiWriter(&console, &between{to: c.Console})
 	}
 	cmd.Stderr = cmd.Stdout
 	// Every process of the guest is a process of the host, in this group.

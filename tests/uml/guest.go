@@ -75,7 +75,9 @@ func guest(env []string) (status int, err error) {
 	cmd.Env = guestEnvironment()
 	cmd.Dir = "/tmp"
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	fmt.Println(commandBegins)
 	err = cmd.Run()
+	fmt.Println("\n" + commandEnds)
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return exit.ExitCode(), nil
 	}
