@@ -29,7 +29,7 @@ import (
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
-// patience bounds the whole demonstration.
+// patience bounds the whole demonstration, once its programs are built.
 const patience = 110 * time.Second
 
 func main() {
@@ -67,14 +67,13 @@ func run(ctx context.Context, up, down bool, prefix, guest string) error {
 		}
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the demonstration took longer than %v", patience))
-	defer cancel()
-
 	fmt.Println("building the programs")
 	bin := filepath.Join(build, "bin")
 	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the demonstration took longer than %v", patience))
+	defer cancel()
 	if os.Geteuid() != 0 && !up {
 		return bootGuest(ctx, bin, build)
 	}
