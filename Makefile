@@ -19,12 +19,12 @@ build: ## the programs, in build/bin
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
 
-demo: ## the thesis's session, with telnet, on this kernel
-	@scripts/need root go
+demo: ## the thesis's session, with telnet: on this kernel; without root in user-mode Linux
+	@scripts/need go
 	@mkdir -p $(BIN)
 	@# A new machine has both to do, and they wait for different things.
 	@$(GO) build -o $(BIN)/ ./tests/demo ./cmd/... ./examples/... & build=$$!; \
-		scripts/need ip tcpdump tshark telnet setpriv && wait $$build
+		scripts/need ip tcpdump tshark telnet setpriv $$([ $$(id -u) = 0 ] || echo linux.uml modprobe) && wait $$build
 	@$(BIN)/demo
 
 lab: ## leaves the demonstration's hosts up, to try by hand
