@@ -30,3 +30,6 @@ const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
+
+// KindContact is framework's: who is contact node, and who lives.
+const KindContact Kind = 32
