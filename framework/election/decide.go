@@ -18,7 +18,7 @@ func (c *core) decide(now time.Time) {
 	switch {
 	case c.busy || !c.settled || c.rank < 0:
 	case c.active:
-		if c.doubt || !now.Before(c.confirm) && !c.leaving && c.missing() {
+		if c.doubt || !now.Before(c.confirm) && !c.leaving && c.missing() && !c.alone() {
 			c.doubt, c.busy = false, true
 			c.do(confirmAction{})
 		}
@@ -54,12 +54,25 @@ func (c *core) missing() bool {
 	return false
 }
 
+// alone: of several others none is there. Then rather we are cut off than all of
+// them, and who is it does not fight for the role.
+func (c *core) alone() bool {
+	for _, m := range c.members {
+		if m.up {
+			return false
+		}
+	}
+	return len(c.members) > 1
+}
+
 // ours: the role is ours to take.
 func (c *core) ours(now time.Time) bool {
 	m := c.member(c.node)
 	switch {
 	case m == nil:
 		return c.best(now)
+	case !m.up && c.alone() && now.Sub(c.asked) < c.t.Confirm():
+		return false // if it is we who are cut off, the home agent hears from it till then
 	case !m.up:
 		return c.answered(now) && !c.seen() && c.best(now)
 	case m.view.Active && m.view.Yield == c.cfg.Self:

@@ -11,7 +11,8 @@
 // are wrong about the other's death: a contact node that loses sight of another
 // candidate registers again and again (Timing.Confirm), more often than the other
 // tries (Timing.Retry); as long as it lives and reaches the home agent it stays,
-// and if it was overtaken it learns it so.
+// and if it was overtaken it learns it so. One that sees no other replica at all
+// does not fight: the others cannot reach it.
 //
 // Replicas tell each other over their channel (peer.KindContact) what they know:
 // a View, as a ping and as its answer. Candidates ping each other, the others
