@@ -11,7 +11,7 @@ import (
 // is one contact node, the one that the home agent has, the best there is, all know
 // it, and it stays.
 func TestRandom(t *testing.T) {
-	stories := 200
+	stories := 80
 	if testing.Short() {
 		stories = 50
 	}
@@ -35,7 +35,7 @@ func TestRandom(t *testing.T) {
 // TestFewMoves: while nothing happens but a partition that the home agent is
 // above of, the role moves once for it, and once when it is over.
 func TestFewMoves(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(40) {
 		w := newWorld(seed)
 		for _, name := range names {
 			w.run(name)
