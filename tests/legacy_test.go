@@ -155,6 +155,7 @@ func TestLegacyClientsSurviveContactNodeMove(t *testing.T) {
 	s := bringUp(ctx, t, cluster.WithServices(service))
 	must(t, s.contactNode(ctx, "reich")) // glass was first, and yields
 	must(t, s.daemons["reich"].Stop())
+	delete(s.daemons, "reich")
 	must(t, s.contactNode(ctx, "glass"))
 	s.echoAt(ctx, t, "glass", "adams")
 	judge := s.capture(ctx, t, "legacy")
