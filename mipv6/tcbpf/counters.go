@@ -19,6 +19,7 @@ var counterNames = [...]string{
 	dataplane.CounterMobilityIn,
 	dataplane.CounterHomeAgentOut,
 	dataplane.CounterHomeAgentIn,
+	dataplane.CounterMobilityTaken,
 	dataplane.CounterDropContactGone,
 	dataplane.CounterDropDestination,
 	dataplane.CounterDropNative,
@@ -27,6 +28,7 @@ var counterNames = [...]string{
 	dataplane.CounterDropRoom,
 	dataplane.CounterDropSize,
 	dataplane.CounterDropCongestion,
+	dataplane.CounterDropUnprotected,
 	dataplane.CounterEventsLost,
 }
 

@@ -39,6 +39,7 @@ type mapBinding struct {
 type mapTunnel struct {
 	LastUsed          uint64
 	CareOf, HomeAgent address
+	Protect, Pad      uint32
 }
 
 func mapAddress(a netip.Addr) address {

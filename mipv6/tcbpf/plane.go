@@ -29,10 +29,12 @@ type Plane struct {
 	programs *programs
 	mtu      *mtuFile
 
-	ring   *ringbuf.Reader
-	events chan dataplane.Event
-	icmp   *icmpSockets
-	own    ownCounters
+	ring      *ringbuf.Reader
+	events    chan dataplane.Event
+	takenRing *ringbuf.Reader
+	taken     chan []byte
+	icmp      *icmpSockets
+	own       ownCounters
 
 	stop  context.CancelFunc
 	loops sync.WaitGroup
@@ -60,6 +62,7 @@ func New(cfg Config) (*Plane, error) {
 		cfg:      cfg,
 		logger:   cfg.Logger,
 		events:   make(chan dataplane.Event, cfg.MaxEvents),
+		taken:    make(chan []byte, cfg.MaxEvents),
 		contacts: map[netip.Addr]*contact{},
 		flows:    map[dataplane.Flow]*flow{},
 		bindings: map[bindingID]dataplane.Binding{},
@@ -99,6 +102,9 @@ func (p *Plane) start() (err error) {
 	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
 		return fmt.Errorf("reading events: %w", err)
 	}
+	if p.takenRing, err = ringbuf.NewReader(p.programs.Taken); err != nil {
+		return fmt.Errorf("reading packets: %w", err)
+	}
 	if p.icmp, err = openICMP(); err != nil {
 		return err
 	}
@@ -134,6 +140,7 @@ func (p *Plane) start() (err error) {
 		return err
 	}
 	p.loops.Go(func() { p.readEvents() })
+	p.loops.Go(func() { p.readTaken() })
 	p.loops.Go(func() { p.readTooBig() })
 	p.loops.Go(func() { p.follow(ctx, changes) })
 	return nil
@@ -172,6 +179,9 @@ func (p *Plane) release() error {
 	}
 	if p.ring != nil {
 		errs = append(errs, p.ring.Close())
+	}
+	if p.takenRing != nil {
+		errs = append(errs, p.takenRing.Close())
 	}
 	if p.icmp != nil {
 		errs = append(errs, p.icmp.Close())

@@ -22,6 +22,7 @@ const (
 	programsMapEvents            = "events"
 	programsMapLocals            = "locals"
 	programsMapRoutes            = "routes"
+	programsMapTaken             = "taken"
 	programsMapTunnels           = "tunnels"
 	programsProgVanycastEgress   = "vanycast_egress"
 	programsProgVanycastIngress  = "vanycast_ingress"
@@ -86,6 +87,7 @@ type programsMapSpecs struct {
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Locals   *ebpf.MapSpec `ebpf:"locals"`
 	Routes   *ebpf.MapSpec `ebpf:"routes"`
+	Taken    *ebpf.MapSpec `ebpf:"taken"`
 	Tunnels  *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
@@ -124,6 +126,7 @@ type programsMaps struct {
 	Events   *ebpf.Map `ebpf:"events"`
 	Locals   *ebpf.Map `ebpf:"locals"`
 	Routes   *ebpf.Map `ebpf:"routes"`
+	Taken    *ebpf.Map `ebpf:"taken"`
 	Tunnels  *ebpf.Map `ebpf:"tunnels"`
 }
 
@@ -135,6 +138,7 @@ func (m *programsMaps) Close() error {
 		m.Events,
 		m.Locals,
 		m.Routes,
+		m.Taken,
 		m.Tunnels,
 	)
 }

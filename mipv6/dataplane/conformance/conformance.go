@@ -39,6 +39,8 @@ func Run(t *testing.T, newPlane Factory) {
 		{"Handoff", testHandoff},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
+		{"Protect", testProtect},
+		{"ESPHomeAddress", testESPHomeAddress},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, newPlane) })
 	}
