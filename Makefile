@@ -10,7 +10,7 @@ LAB     ?= vc
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
 
-.PHONY: all build demo lab lab-down test bench generate fuzz clean
+.PHONY: all build demo lab lab-down test conformance bench generate fuzz clean
 
 all: build
 
@@ -20,9 +20,11 @@ build: ## the programs, in build/bin
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
 
 demo: ## the thesis's session, with telnet, on this kernel
-	@scripts/need root go ip tcpdump tshark telnet setpriv
+	@scripts/need root go
 	@mkdir -p $(BIN)
-	@$(GO) build -o $(BIN)/demo ./tests/demo
+	@# A new machine has both to do, and they wait for different things.
+	@$(GO) build -o $(BIN)/ ./tests/demo ./cmd/... ./examples/... & build=$$!; \
+		scripts/need ip tcpdump tshark telnet setpriv && wait $$build
 	@$(BIN)/demo
 
 lab: ## leaves the demonstration's hosts up, to try by hand
@@ -38,9 +40,14 @@ lab-down: ## ends what make lab left
 	@$(BIN)/demo -down
 
 test: ## everything: unit, scenario, laboratory and end to end
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 ./...
+
+conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
+	@scripts/need root go ip scapy
+	$(GO) test -count=1 -timeout $(TIMEOUT) ./tests/conformance -update
+	@git --no-pager diff --stat -- docs/conformance.md
 
 bench: ## measurements, each against its reference; build/bench.json
 	@scripts/need root go ip iperf3 gcc setpriv

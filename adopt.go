@@ -24,11 +24,7 @@ func (l *Listener) Adopt(conn *net.TCPConn, state []byte) (*Conn, error) {
 		return fail(err)
 	}
 	s := l.s
-	s.mu.Lock()
-	s.lastTag++
-	tag := s.lastTag
-	s.mu.Unlock()
-	answer, err := s.expect(tag | tagBit)
+	tag, answer, err := s.expectTag()
 	if err != nil {
 		return fail(err)
 	}
@@ -36,9 +32,7 @@ func (l *Listener) Adopt(conn *net.TCPConn, state []byte) (*Conn, error) {
 	if err := raw.Control(func(fd uintptr) {
 		sent = s.wire.Send(&wire.Message{Kind: wire.KindAdopt, Tag: tag}, state, int(fd))
 	}); err != nil {
-		s.mu.Lock()
-		delete(s.answers, tag|tagBit)
-		s.mu.Unlock()
+		s.unexpect(tag)
 		return fail(err)
 	}
 	if sent != nil {

@@ -38,7 +38,8 @@ type replica struct {
 
 	mu       sync.Mutex
 	refuse   error         // of all clients that are handed off to it
-	gate     chan struct{} // if set, handoffs from here wait for it
+	gate     chan struct{} // if set, handoffs and preparations from here wait for it
+	prepared int           // clients that it was made ready for
 	clears   []netip.Addr
 	probeErr error
 }
@@ -129,27 +130,9 @@ func (p *replica) Clear(_ context.Context, a netip.Addr) error {
 
 // Handoff makes it a framework.Agent.
 func (p *replica) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {
-	p.mu.Lock()
-	gate := p.gate
-	p.mu.Unlock()
-	if gate != nil {
-		select {
-		case <-gate:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	p.rig.mu.Lock()
-	to := p.rig.replicas[target]
-	p.rig.mu.Unlock()
-	if to == nil {
-		return errors.New("unreachable")
-	}
-	to.mu.Lock()
-	refuse := to.refuse
-	to.mu.Unlock()
-	if refuse != nil {
-		return refuse
+	to, err := p.reach(ctx, target)
+	if err != nil {
+		return err
 	}
 	if err := to.service.Admit(ctx, handoff.Offer{ID: c.ID, Service: c.Service, Contact: c.Local, Client: c.Remote, From: p.careOf, StateBytes: len(c.State)}); err != nil {
 		return err
@@ -159,6 +142,39 @@ func (p *replica) Handoff(ctx context.Context, c *handoff.Client, target netip.A
 	c.FD = -1
 	to.service.Deliver(&moved)
 	return nil
+}
+
+// Prepare is the rest of a framework.Agent.
+func (p *replica) Prepare(ctx context.Context, c *handoff.Client, target netip.Addr) error {
+	to, err := p.reach(ctx, target)
+	if err != nil {
+		return err
+	}
+	to.set(func(to *replica) { to.prepared++ })
+	return nil
+}
+
+// reach gets at the target of a handoff, when the gate opens.
+func (p *replica) reach(ctx context.Context, target netip.Addr) (*replica, error) {
+	p.mu.Lock()
+	gate := p.gate
+	p.mu.Unlock()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	p.rig.mu.Lock()
+	to := p.rig.replicas[target]
+	p.rig.mu.Unlock()
+	if to == nil {
+		return nil, errors.New("unreachable")
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	return to, to.refuse
 }
 
 // set changes how a replica behaves.

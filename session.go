@@ -25,7 +25,7 @@ type session struct {
 	listening bool                        // the Listener is open
 	acceptors []chan<- *Conn              // waiting Accepts, oldest first
 	conns     map[uint64]*Conn            // by the name of the client
-	answers   map[uint64]chan<- wireReply // waiting handoffs, by client; waiting adoptions, by tag
+	answers   map[uint64]chan<- wireReply // waiting handoffs, by client; waiting adoptions and preparations, by tag
 	lastTag   uint64
 }
 
@@ -35,7 +35,7 @@ type wireReply struct {
 	err error
 }
 
-// tagBit tells the tags of adoptions from clients in session.answers.
+// tagBit tells the tags of adoptions and preparations from clients in session.answers.
 const tagBit = 1 << 63
 
 func newSession(w *wire.Session) *session {
@@ -57,7 +57,7 @@ func (s *session) receive() {
 			s.delivered(f)
 		case wire.KindResult:
 			s.answer(f.Client, f)
-		case wire.KindAdopted:
+		case wire.KindAdopted, wire.KindPrepared:
 			s.answer(f.Tag|tagBit, f)
 		case wire.KindFault:
 			s.end(errors.New(f.Failure.Text))
@@ -210,6 +210,27 @@ func (s *session) forget(client uint64, m *wire.Message) {
 
 // idle tells whether nobody needs the session any more. With s.mu.
 func (s *session) idle() bool { return !s.listening && len(s.conns) == 0 && len(s.answers) == 0 }
+
+// expectTag is expect for an answer that has a tag.
+func (s *session) expectTag() (tag uint64, answer <-chan wireReply, err error) {
+	s.mu.Lock()
+	s.lastTag++
+	tag = s.lastTag
+	s.mu.Unlock()
+	answer, err = s.expect(tag | tagBit)
+	return tag, answer, err
+}
+
+// unexpect: nobody waits for that answer any more.
+func (s *session) unexpect(tag uint64) {
+	s.mu.Lock()
+	delete(s.answers, tag|tagBit)
+	over := s.idle()
+	s.mu.Unlock()
+	if over {
+		s.wire.Close()
+	}
+}
 
 // expect registers for an answer before it is asked for.
 func (s *session) expect(k uint64) (<-chan wireReply, error) {

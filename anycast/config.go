@@ -16,11 +16,6 @@ import (
 type Config struct {
 	// CareOf is this replica's care-of address: where clients handed to it send.
 	CareOf netip.Addr
-	// HomeLifetime is asked for at the home agent; default DefaultHomeLifetime.
-	HomeLifetime time.Duration
-	// BindingLifetime is asked for at clients; default DefaultBindingLifetime,
-	// which is also the most.
-	BindingLifetime time.Duration
 	// RegisterTimeout bounds Active and HandoffTimeout the operations about one
 	// client, if the context does not end before; defaults
 	// DefaultRegisterTimeout, DefaultHandoffTimeout.
@@ -58,6 +53,11 @@ type Contact struct {
 	// Replicas are the care-of addresses of all replicas, to find a client's
 	// owner among. This replica may be among them.
 	Replicas []netip.Addr
+	// HomeLifetime is asked for at the home agent; default DefaultHomeLifetime.
+	HomeLifetime time.Duration
+	// BindingLifetime is asked for at clients; default DefaultBindingLifetime,
+	// which is also the most.
+	BindingLifetime time.Duration
 }
 
 func (cfg *Config) check(deps *Deps) error {
@@ -67,22 +67,8 @@ func (cfg *Config) check(deps *Deps) error {
 	if deps.Plane == nil || deps.MH == nil {
 		return errors.New("anycast: a data plane and a Mobility Header socket are needed")
 	}
-	setDefault(&cfg.HomeLifetime, DefaultHomeLifetime)
-	setDefault(&cfg.BindingLifetime, DefaultBindingLifetime)
 	setDefault(&cfg.RegisterTimeout, DefaultRegisterTimeout)
 	setDefault(&cfg.HandoffTimeout, DefaultHandoffTimeout)
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-		most  time.Duration
-	}{
-		{"home lifetime", cfg.HomeLifetime, mipv6.MaxLifetime},
-		{"binding lifetime", cfg.BindingLifetime, mipv6.MaxRRBindingLifetime},
-	} {
-		if d.value < mipv6.TimeUnit || d.value > d.most {
-			return fmt.Errorf("anycast: %s %v is not within %v and %v", d.name, d.value, mipv6.TimeUnit, d.most)
-		}
-	}
 	if cfg.MaxClients <= 0 {
 		cfg.MaxClients = DefaultMaxClients
 	}
@@ -101,7 +87,23 @@ func setDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
+// check completes the contact address of a replica with this care-of address,
+// or says what is wrong with it.
 func (ct *Contact) check(careOf netip.Addr) error {
+	setDefault(&ct.HomeLifetime, DefaultHomeLifetime)
+	setDefault(&ct.BindingLifetime, DefaultBindingLifetime)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+		most  time.Duration
+	}{
+		{"home lifetime", ct.HomeLifetime, mipv6.MaxLifetime},
+		{"binding lifetime", ct.BindingLifetime, mipv6.MaxRRBindingLifetime},
+	} {
+		if d.value < mipv6.TimeUnit || d.value > d.most {
+			return fmt.Errorf("anycast: %s %v is not within %v and %v", d.name, d.value, mipv6.TimeUnit, d.most)
+		}
+	}
 	for _, a := range []struct {
 		name string
 		addr netip.Addr

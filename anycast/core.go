@@ -38,7 +38,11 @@ type core struct {
 	list     *bindings.UpdateList
 	relay    *rr.Relay
 	running  map[pair]*client // those with a run of return routability
+
+	forgetting []forgetting // clients that were prepared for
+
 	out      []action
+	counters map[string]uint64
 	refusals struct { // of malformed messages, in this second
 		since time.Time
 		sent  int
@@ -47,11 +51,9 @@ type core struct {
 
 // coreConfig is what the core needs of Config and Deps.
 type coreConfig struct {
-	careOf          netip.Addr
-	homeLifetime    time.Duration
-	bindingLifetime time.Duration
-	maxClients      int
-	rand            io.Reader
+	careOf     netip.Addr
+	maxClients int
+	rand       io.Reader
 }
 
 // contact is one contact address.
@@ -82,6 +84,7 @@ type client struct {
 	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
 	owner   netip.Addr // the replica that last asked for a home test, if any
 	used    time.Time
+	forget  time.Time // when what Prepare learnt is of no use, zero if it was not called
 }
 
 // waiter is an operation that somebody waits for.
@@ -104,6 +107,7 @@ func newCore(cfg coreConfig) *core {
 		list:     bindings.NewUpdateList(2*cfg.maxClients + 64),
 		relay:    rr.NewRelay(rr.RelayConfig{Rand: cfg.rand, Tries: testTries}),
 		running:  make(map[pair]*client),
+		counters: make(map[string]uint64),
 	}
 }
 

@@ -51,7 +51,7 @@ func (c *core) activate(now time.Time, id opID, home netip.Addr) {
 	c.begin(id, "active", p)
 	ct.wanted, ct.waiter = true, id
 	c.register(now, ct, bindings.Params{
-		Lifetime: c.cfg.homeLifetime, FirstTimeout: mipv6.InitialBindackTimeoutFirstReg,
+		Lifetime: ct.HomeLifetime, FirstTimeout: mipv6.InitialBindackTimeoutFirstReg,
 		Tries: registerTries, Resyncs: registerResyncs,
 	})
 }
@@ -85,8 +85,9 @@ func (c *core) transmitHome(ct *contact, a bindings.Action) {
 }
 
 // homeAcknowledged takes the home agent's Binding Acknowledgement.
-func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAcknowledgement) {
-	switch out := c.list.Acknowledge(now, ct.target(), m); out.Kind {
+func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAcknowledgement) bindings.OutcomeKind {
+	out := c.list.Acknowledge(now, ct.target(), m)
+	switch out.Kind {
 	case bindings.Accepted:
 		c.registered(now, ct, nil)
 	case bindings.Resynced:
@@ -94,10 +95,11 @@ func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAckn
 	case bindings.Refused:
 		if out.Status == mipv6.StatusSequenceOutOfWindow {
 			c.registered(now, ct, &SequenceError{ct.HomeAgent, out.Last})
-			return
+		} else {
+			c.registered(now, ct, &StatusError{ct.HomeAgent, out.Status})
 		}
-		c.registered(now, ct, &StatusError{ct.HomeAgent, out.Status})
 	}
+	return out.Kind
 }
 
 // registered ends an exchange with the home agent, well or badly.
@@ -117,14 +119,14 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 		ct.active = true
 		if !was {
 			ct.contactNode = c.cfg.careOf
-			c.log(slog.LevelInfo, "contact node", "contact", ct.Address, "home agent", ct.HomeAgent)
+			c.log(slog.LevelInfo, "contact node", "contact", ct.Address, "home_agent", ct.HomeAgent)
 		}
 	case was && errors.As(err, &overtaken):
 		c.log(slog.LevelWarn, "another replica is contact node now", "contact", ct.Address, "last", overtaken.Last)
 		c.demote(ct)
 	case was:
 		ct.retry = now.Add(registerRetry)
-		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home agent", ct.HomeAgent, "error", err)
+		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "error", err)
 	default:
 		ct.wanted = false
 	}
@@ -148,7 +150,7 @@ func (c *core) demote(ct *contact) {
 func (c *core) refreshHome(now time.Time, ct *contact) {
 	ct.retry = time.Time{}
 	if ct.wanted && !ct.closing && ct.waiter == 0 {
-		c.register(now, ct, bindings.Params{Lifetime: c.cfg.homeLifetime, Tries: refreshTries})
+		c.register(now, ct, bindings.Params{Lifetime: ct.HomeLifetime, Tries: refreshTries})
 	}
 }
 

@@ -11,8 +11,13 @@ import (
 
 // The thesis's verbs about one client (§3.2.3).
 
-func (c *core) bindParams() bindings.Params {
-	return bindings.Params{CareOf: c.cfg.careOf, Lifetime: c.cfg.bindingLifetime, Tries: updateTries}
+// bindParams are those of a Binding Update to a client of a contact address.
+func (c *core) bindParams(contact netip.Addr) bindings.Params {
+	p := bindings.Params{CareOf: c.cfg.careOf, Tries: updateTries}
+	if ct := c.contacts[contact]; ct != nil { // else startOp says so
+		p.Lifetime = ct.BindingLifetime
+	}
+	return p
 }
 
 // bind tells a client served here that it is (Address.Bind).
@@ -23,7 +28,7 @@ func (c *core) bind(now time.Time, id opID, p pair) {
 			return
 		}
 	}
-	params := c.bindParams()
+	params := c.bindParams(p.Home)
 	params.Resyncs = 1
 	c.startOp(now, p, &op{id: id, kind: opBind, params: params})
 }
@@ -66,7 +71,7 @@ func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark) {
 	}
 	c.learn(now, cl, m)
 	first := m.Sequence + 1
-	params := c.bindParams()
+	params := c.bindParams(p.Home)
 	params.Sequence = &first
 	if !m.Bound {
 		// The donor told the client nothing: a number that the client does
@@ -143,7 +148,7 @@ func (c *core) clear(now time.Time, id opID, p pair) {
 		c.reply(id, opClear.String(), p, nil)
 		return
 	}
-	params := c.bindParams()
+	params := c.bindParams(p.Home)
 	params.Lifetime = 0
 	c.startOp(now, p, &op{id: id, kind: opClear, params: params})
 }

@@ -14,7 +14,8 @@ import (
 type opKind uint8
 
 const (
-	opRefresh opKind = iota // our own: nobody waits
+	opPrepare opKind = iota // return routability only
+	opRefresh               // our own: nobody waits
 	opBind
 	opClear
 	opStart
@@ -22,7 +23,7 @@ const (
 )
 
 func (k opKind) String() string {
-	return [...]string{"refresh", "bind", "clear", "start", "reclaim"}[k]
+	return [...]string{"prepare", "refresh", "bind", "clear", "start", "reclaim"}[k]
 }
 
 // phase is how far an operation is.
@@ -63,7 +64,7 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 	}
 	if old := cl.op; old != nil {
 		switch {
-		case old.kind == o.kind && (o.kind == opBind || o.kind == opClear):
+		case old.kind == o.kind && (o.kind == opPrepare || o.kind == opBind || o.kind == opClear):
 			c.begin(o.id, name, p)
 			old.also = append(old.also, o.id)
 			return false

@@ -21,6 +21,7 @@ func (c *core) poll(now time.Time) {
 	for _, cl := range c.dueRuns(now) {
 		c.pollRun(now, cl)
 	}
+	c.forgetPrepared(now)
 	for _, ct := range c.contacts {
 		if !ct.retry.IsZero() && !now.Before(ct.retry) {
 			c.refreshHome(now, ct)
@@ -80,7 +81,7 @@ func (c *core) homeAction(now time.Time, ct *contact, a bindings.Action) {
 	case bindings.RefreshDue:
 		c.refreshHome(now, ct)
 	case bindings.Lapsed:
-		c.log(slog.LevelError, "home registration expired", "contact", ct.Address, "home agent", ct.HomeAgent)
+		c.log(slog.LevelError, "home registration expired", "contact", ct.Address, "home_agent", ct.HomeAgent)
 		if u, ok := c.list.Get(ct.target()); !ok || !u.Outstanding {
 			c.refreshHome(now, ct)
 		}
@@ -114,6 +115,9 @@ func (c *core) next() (time.Time, bool) {
 	earlier(c.relay.Next())
 	for _, cl := range c.running {
 		earlier(cl.op.run.Next())
+	}
+	if len(c.forgetting) > 0 {
+		earlier(c.forgetting[0].at, true)
 	}
 	for _, ct := range c.contacts {
 		earlier(ct.retry, !ct.retry.IsZero())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/rr"
 )
@@ -22,30 +23,39 @@ func (c *core) receive(now time.Time, r mhsock.Received) bool {
 	t, known := mipv6.PeekType(r.Message)
 	switch {
 	case err != nil && (ct != nil || known && ours(t, false)):
+		c.count(CounterMalformed)
 		c.refuse(now, r, err)
 		return true
 	case err != nil || !ours(t, ct != nil):
 		return false
 	case r.CareOf.IsValid():
+		c.count(CounterInvalid)
 		return true // a Home Address option, which none of these may have (RFC 6275 §6.1)
 	}
+	wanted := true
 	switch m := m.(type) {
 	case *mipv6.HomeTest:
 		p := pair{Home: r.Dst, Client: r.Src}
-		if e, ok := c.relay.HomeTest(now, p, m); ok {
+		var e rr.Ended
+		if e, wanted = c.relay.HomeTest(now, p, m); wanted {
 			c.relayEnded(now, e)
 		}
 	case *mipv6.CareOfTest:
-		c.careOfTest(now, r.Src, m)
+		wanted = c.careOfTest(now, r.Src, m)
 	case *mipv6.BindingAcknowledgement:
-		c.acknowledgement(now, ct, r, m)
+		wanted = c.acknowledgement(now, ct, r, m)
 	case *mipv6.BindingRefreshRequest:
 		p := pair{Home: r.Dst, Client: r.Src}
-		if !c.refreshRequested(now, p) && ct.active {
-			c.passRefresh(p)
+		if !c.refreshRequested(now, p) {
+			if wanted = ct.active; wanted {
+				c.passRefresh(p)
+			}
 		}
 	case *mipv6.BindingError:
 		return c.bindingError(now, r.Src, m)
+	}
+	if !wanted {
+		c.count(CounterUnexpected)
 	}
 	return true
 }
@@ -56,10 +66,13 @@ func (c *core) refuse(now time.Time, r mhsock.Received, err error) {
 	if now.Sub(c.refusals.since) >= time.Second {
 		c.refusals.since, c.refusals.sent = now, 0
 	}
-	if c.refusals.sent >= maxRefusals {
-		return
-	}
-	if p := mhsock.Refusal(r, err); p != nil {
+	p := mhsock.Refusal(r, err)
+	switch {
+	case p == nil:
+	case c.refusals.sent >= maxRefusals:
+		c.count(CounterLimited)
+	default:
+		c.count(CounterErrors)
 		c.refusals.sent++
 		c.do(packetAction{p})
 	}
@@ -99,17 +112,33 @@ func (c *core) relayEnded(now time.Time, e rr.Ended) {
 }
 
 // acknowledgement takes a Binding Acknowledgement from the home agent or from a
-// client.
-func (c *core) acknowledgement(now time.Time, ct *contact, r mhsock.Received, m *mipv6.BindingAcknowledgement) {
+// client; false if it answers nothing.
+func (c *core) acknowledgement(now time.Time, ct *contact, r mhsock.Received, m *mipv6.BindingAcknowledgement) bool {
 	if r.Src == ct.HomeAgent {
-		c.homeAcknowledged(now, ct, m)
-		return
+		return c.answered(c.homeAcknowledged(now, ct, m))
 	}
 	cl := c.clients[pair{Home: r.Dst, Client: r.Src}]
-	if cl == nil || cl.op == nil || cl.op.phase != phaseUpdate || !c.authentic(cl, r.Message, m.Status) {
-		return
+	if cl == nil || cl.op == nil || cl.op.phase != phaseUpdate {
+		return false
 	}
-	c.acknowledged(now, cl, m)
+	if !c.authentic(cl, r.Message, m.Status) {
+		c.count(CounterUnauthentic)
+		return true
+	}
+	return c.answered(c.acknowledged(now, cl, m))
+}
+
+// answered counts what became of a Binding Update; false for nothing.
+func (c *core) answered(k bindings.OutcomeKind) bool {
+	switch k {
+	case bindings.Ignored:
+		return false
+	case bindings.Accepted:
+		c.count(CounterAccepted)
+	default:
+		c.count(CounterRefused)
+	}
+	return true
 }
 
 // authentic checks a client's acknowledgement (RFC 6275 §11.7.3). One that says

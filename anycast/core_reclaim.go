@@ -44,7 +44,7 @@ func (c *core) reclaim(now time.Time, id opID, p pair, m Mark) {
 		return
 	}
 	c.learn(now, cl, m)
-	o := &op{id: id, kind: opReclaim, params: c.bindParams(), mark: m.Sequence}
+	o := &op{id: id, kind: opReclaim, params: c.bindParams(p.Home), mark: m.Sequence}
 	o.step(reclaimRead, m.Sequence, true)
 	c.startOp(now, p, o)
 }

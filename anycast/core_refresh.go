@@ -8,7 +8,7 @@ import (
 // refresh does the same for a binding that would lapse.
 func (c *core) refresh(now time.Time, cl *client) {
 	if cl.op == nil {
-		c.startOp(now, cl.pair, &op{kind: opRefresh, params: c.bindParams()})
+		c.startOp(now, cl.pair, &op{kind: opRefresh, params: c.bindParams(cl.Home)})
 	}
 }
 

@@ -64,6 +64,10 @@ func (c *core) tested(now time.Time, cl *client) {
 	if keys := o.run.Keys(); !keys.CareOf.Received.IsZero() {
 		cl.careOf = keys.CareOf
 	}
+	if o.kind == opPrepare {
+		c.endOp(now, cl, nil)
+		return
+	}
 	o.keys = rr.Keys{Home: cl.home, CareOf: cl.careOf}
 	o.phase = phaseUpdate
 	if o.kind == opStart {
@@ -76,8 +80,9 @@ func (c *core) tested(now time.Time, cl *client) {
 	c.update(now, cl)
 }
 
-// careOfTest is a Care-of Test from addr for any of our runs with it.
-func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) {
+// careOfTest is a Care-of Test from addr for any of our runs with it; false if
+// it is for none.
+func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) bool {
 	for home := range c.contacts {
 		cl := c.running[pair{Home: home, Client: from}]
 		if cl == nil || !cl.op.run.CareOfTest(now, m) {
@@ -86,6 +91,7 @@ func (c *core) careOfTest(now time.Time, from netip.Addr, m *mipv6.CareOfTest) {
 		if cl.op.run.Done() {
 			c.tested(now, cl)
 		}
-		return
+		return true
 	}
+	return false
 }

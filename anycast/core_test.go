@@ -19,12 +19,41 @@ func numbered(n int) pair {
 	return pair{Home: contactAddr, Client: netip.AddrFrom16(a)}
 }
 
+// Each contact address asks for its own lifetimes, at the home agent and at
+// clients.
+func TestLifetimesPerContact(t *testing.T) {
+	w := newWorld(t)
+	for _, ct := range []Contact{
+		{Address: contactAddr, HomeAgent: homeAgent, HomeLifetime: 100 * time.Second, BindingLifetime: 40 * time.Second},
+		{Address: otherContact, HomeAgent: homeAgent, HomeLifetime: 200 * time.Second, BindingLifetime: 80 * time.Second},
+		{Address: thirdContact, HomeAgent: homeAgent},
+	} {
+		w.passive(ct)
+	}
+	for _, tc := range []struct {
+		contact       netip.Addr
+		home, binding time.Duration
+	}{
+		{contactAddr, 100 * time.Second, 40 * time.Second},
+		{otherContact, 200 * time.Second, 80 * time.Second},
+		{thirdContact, DefaultHomeLifetime, DefaultBindingLifetime},
+	} {
+		w.core.activate(w.now, w.id(), tc.contact)
+		sent := w.core.take()
+		bu := sent[0].(sendAction).message.(*mipv6.BindingUpdate)
+		if !bu.HomeRegistration || bu.Lifetime != tc.home {
+			t.Errorf("%v registers with %+v, want %v", tc.contact, bu, tc.home)
+		}
+		if got := w.core.bindParams(tc.contact).Lifetime; got != tc.binding {
+			t.Errorf("%v binds clients for %v, want %v", tc.contact, got, tc.binding)
+		}
+	}
+}
+
 // What is remembered of clients is bounded; those that matter are not forgotten.
 func TestClientTableIsBounded(t *testing.T) {
 	w := newWorld(t)
-	if err := w.core.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, ContactNodes: []netip.Addr{reich}}); err != nil {
-		t.Fatal(err)
-	}
+	w.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, ContactNodes: []netip.Addr{reich}})
 	limit := w.core.cfg.maxClients
 	for n := range 10 * limit {
 		w.now = w.now.Add(time.Second)
@@ -89,29 +118,42 @@ func TestForgedAcknowledgements(t *testing.T) {
 		r    mhsock.Received
 		m    *mipv6.BindingAcknowledgement
 		mac  func([]byte) mipv6.Authenticator
+		want string // the counter
 	}{
-		{"no authenticator", from, accept, nil},
-		{"a wrong key", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(rr.Key{}, glass, modern, d) }},
+		{"no authenticator", from, accept, nil, CounterUnauthentic},
+		{"a wrong key", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(rr.Key{}, glass, modern, d) }, CounterUnauthentic},
 		{"the key of a deletion", from, accept, func(d []byte) mipv6.Authenticator {
 			return rr.Authenticate(o.keys.KbmDelete(), contactAddr, modern, d)
-		}},
-		{"another care-of address", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(o.keys.Kbm(), reich, modern, d) }},
-		{"another client", mhsock.Received{Src: adams, Dst: contactAddr}, accept, good},
-		{"a number never sent", from, &mipv6.BindingAcknowledgement{Sequence: u.Sequence + 1, Lifetime: 420 * time.Second}, good},
-		{"a Home Address option §6.1", mhsock.Received{Src: modern, Dst: contactAddr, CareOf: reich}, accept, good},
+		}, CounterUnauthentic},
+		{"another care-of address", from, accept, func(d []byte) mipv6.Authenticator { return rr.Authenticate(o.keys.Kbm(), reich, modern, d) }, CounterUnauthentic},
+		{"another client", mhsock.Received{Src: adams, Dst: contactAddr}, accept, good, CounterUnexpected},
+		{"a number never sent", from, &mipv6.BindingAcknowledgement{Sequence: u.Sequence + 1, Lifetime: 420 * time.Second}, good, CounterUnexpected},
+		{"a Home Address option §6.1", mhsock.Received{Src: modern, Dst: contactAddr, CareOf: reich}, accept, good, CounterInvalid},
 		{"expired nonces with a number never sent", from,
-			&mipv6.BindingAcknowledgement{Status: mipv6.StatusExpiredNonces, Sequence: u.Sequence + 1}, nil},
+			&mipv6.BindingAcknowledgement{Status: mipv6.StatusExpiredNonces, Sequence: u.Sequence + 1}, nil, CounterUnexpected},
 		{"out of window, not authenticated", from,
-			&mipv6.BindingAcknowledgement{Status: mipv6.StatusSequenceOutOfWindow, Sequence: u.Sequence}, nil},
+			&mipv6.BindingAcknowledgement{Status: mipv6.StatusSequenceOutOfWindow, Sequence: u.Sequence}, nil, CounterUnauthentic},
 	} {
+		before := w.core.counters[tc.want]
 		w.receiveAuthenticated(tc.r, tc.m, tc.mac)
 		w.settle()
 		if out := w.take(); len(out) != 0 {
 			t.Errorf("%s: %v", tc.name, out)
 		}
+		if n := w.core.counters[tc.want] - before; n != 1 {
+			t.Errorf("%s: %s counted %d times: %v", tc.name, tc.want, n, w.core.counters)
+		}
 	}
+	accepted := w.core.counters[CounterAccepted]
 	w.receiveAuthenticated(from, accept, good)
 	w.settle()
+	if w.core.counters[CounterAccepted] != accepted+1 {
+		t.Errorf("the authentic one was not counted: %v", w.core.counters)
+	}
+	w.receiveAuthenticated(from, accept, good) // replayed
+	if w.core.counters[CounterAccepted] != accepted+1 || w.core.counters[CounterUnexpected] == 0 {
+		t.Errorf("a replay was taken for an answer: %v", w.core.counters)
+	}
 	if u, _ := w.core.list.Get(target(testPair)); u.State.String() != "bound" {
 		t.Errorf("the authentic one: %v", u.State)
 	}

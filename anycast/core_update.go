@@ -61,9 +61,10 @@ func (c *core) transmit(cl *client, a bindings.Action) {
 }
 
 // acknowledged takes a Binding Acknowledgement of a client, found authentic.
-func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowledgement) {
+func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowledgement) bindings.OutcomeKind {
 	o := cl.op
-	switch out := c.list.Acknowledge(now, target(cl.pair), m); out.Kind {
+	out := c.list.Acknowledge(now, target(cl.pair), m)
+	switch out.Kind {
 	case bindings.Accepted:
 		cl.proven = true
 		c.endOp(now, cl, nil)
@@ -83,6 +84,7 @@ func (c *core) acknowledged(now time.Time, cl *client, m *mipv6.BindingAcknowled
 			c.endOp(now, cl, &StatusError{cl.Client, out.Status})
 		}
 	}
+	return out.Kind
 }
 
 // overtaken: another replica has told the client in the meantime.

@@ -47,8 +47,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing)}
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{
-		careOf: cfg.CareOf, homeLifetime: cfg.HomeLifetime, bindingLifetime: cfg.BindingLifetime,
-		maxClients: cfg.MaxClients,
+		careOf: cfg.CareOf, maxClients: cfg.MaxClients,
 	})
 	return n, nil
 }

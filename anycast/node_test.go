@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
@@ -163,6 +165,12 @@ func TestDispatch(t *testing.T) {
 				t.Errorf("%s: taken %v", tc.name, got)
 			}
 		}
+		// A Home Test and a Care-of Test that nobody asked for; three that cannot be
+		// parsed, of which one could be answered.
+		want := map[string]uint64{CounterUnexpected: 2, CounterMalformed: 3, CounterErrors: 1}
+		if d := cmp.Diff(want, n.Counters()); d != "" {
+			t.Errorf("counters (-want +got):\n%s", d)
+		}
 		// RFC 6275 §9.2: an unknown type draws a Binding Error, at a bounded rate.
 		before := len(l.net.Sent())
 		for range 10 * maxRefusals {
@@ -171,6 +179,9 @@ func TestDispatch(t *testing.T) {
 		sent := l.net.Sent()[before:]
 		if len(sent) != maxRefusals-1 { // one was sent above
 			t.Errorf("%d answers", len(sent))
+		}
+		if c := n.Counters(); c[CounterErrors] != maxRefusals || c[CounterLimited] != 9*maxRefusals+1 {
+			t.Errorf("counters %v", c)
 		}
 		m, err := mipv6.Parse(sent[0].Payload)
 		if be, ok := m.(*mipv6.BindingError); err != nil || !ok || be.Status != mipv6.UnrecognizedMHType {
@@ -187,8 +198,7 @@ func TestConfigErrors(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		host := l.net.Host()
 		for _, cfg := range []Config{
-			{}, {CareOf: netip.MustParseAddr("fe80::1")}, {CareOf: glass, BindingLifetime: time.Hour},
-			{CareOf: glass, HomeLifetime: time.Second},
+			{}, {CareOf: netip.MustParseAddr("fe80::1")},
 		} {
 			if _, err := New(cfg, Deps{Plane: plane, MH: host}); err == nil {
 				t.Errorf("%+v passes", cfg)
@@ -197,6 +207,8 @@ func TestConfigErrors(t *testing.T) {
 		n := l.replicas[glass].Node
 		for _, ct := range []Contact{
 			{}, {Address: contactAddr}, {Address: glass, HomeAgent: homeAgent}, {Address: contactAddr, HomeAgent: homeAgent},
+			{Address: otherContact, HomeAgent: homeAgent, BindingLifetime: time.Hour},
+			{Address: otherContact, HomeAgent: homeAgent, HomeLifetime: time.Second},
 		} {
 			if _, err := n.Passive(l.ctx, ct); err == nil {
 				t.Errorf("%+v passes", ct)

@@ -37,10 +37,29 @@ func (a *Address) Mark(client netip.Addr) (Mark, error) {
 	return m, err
 }
 
+// Preview is the mark as it would be now, for Prepare at the acceptor. It has no
+// effect.
+func (a *Address) Preview(client netip.Addr) Mark {
+	var m Mark
+	a.node.event(func(now time.Time) { m = a.node.core.preview(now, a.pair(client)) })
+	return m
+}
+
+// Prepare does all of return routability for a client that another replica
+// serves and may hand to this one: by the mark's token or by a home test through
+// the contact node, and by a care-of test. No Binding Update is sent: the client
+// is told nothing, and nothing changes for it. What was learnt is kept while the
+// tokens are fresh, and a Start within that time only has to send its Binding
+// Update. Errors: ErrNoMobileIPv6, ErrNoHomeTest, ErrTimeout and the context's;
+// ErrSuperseded if a Start came before it was through.
+func (a *Address) Prepare(ctx context.Context, client netip.Addr, m Mark) error {
+	return a.about(ctx, func(now time.Time, id opID) { a.node.core.prepare(now, id, a.pair(client), m) })
+}
+
 // Start makes a client ours (mip6_handoff_start): return routability, by the
-// mark's token or by a home test through the contact node, then a Binding Update
-// with the number after the mark's. On nil the client sends here and its traffic
-// goes straight. Errors: ErrNoMobileIPv6; *SequenceError if another replica has
+// mark's token or by a home test through the contact node, as far as Prepare has
+// not done it, then a Binding Update with the number after the mark's. On nil the
+// client sends here and its traffic goes straight. Errors: ErrNoMobileIPv6; *SequenceError if another replica has
 // told the client since the mark; *StatusError for another refusal; ErrNoHomeTest;
 // ErrTimeout and the context's. An error that is also ErrUntouched came before
 // any Binding Update; after ErrTimeout or the context's without it, the client

@@ -19,12 +19,14 @@ import (
 
 // names of the scenarios' hosts.
 var (
-	contactAddr = netip.MustParseAddr("2001:db8:9::1")
-	homeAgent   = netip.MustParseAddr("2001:db8:9::ff")
-	glass       = netip.MustParseAddr("2001:db8:1::10") // the replica whose core it is
-	reich       = netip.MustParseAddr("2001:db8:2::10")
-	adams       = netip.MustParseAddr("2001:db8:3::10")
-	modern      = netip.MustParseAddr("2001:db8:c::7") // a client
+	contactAddr  = netip.MustParseAddr("2001:db8:9::1")
+	otherContact = netip.MustParseAddr("2001:db8:9::2")
+	thirdContact = netip.MustParseAddr("2001:db8:9::3")
+	homeAgent    = netip.MustParseAddr("2001:db8:9::ff")
+	glass        = netip.MustParseAddr("2001:db8:1::10") // the replica whose core it is
+	reich        = netip.MustParseAddr("2001:db8:2::10")
+	adams        = netip.MustParseAddr("2001:db8:3::10")
+	modern       = netip.MustParseAddr("2001:db8:c::7") // a client
 
 	shortNames = strings.NewReplacer(
 		homeAgent.String(), "ha", contactAddr.String(), "contact", glass.String(), "glass", reich.String(), "reich",
@@ -58,12 +60,22 @@ func newWorld(t *testing.T) *world {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := &world{t: t, start: start, now: start, used: true, waiting: make(map[opID]bool)}
 	w.core = newCore(coreConfig{
-		careOf: glass, homeLifetime: DefaultHomeLifetime, bindingLifetime: DefaultBindingLifetime,
-		maxClients: 8, rand: rand.NewChaCha8([32]byte{7}),
+		careOf: glass, maxClients: 8, rand: rand.NewChaCha8([32]byte{7}),
 	})
 	w.newClient()
 	w.home = bindings.NewCache(bindings.Config{})
 	return w
+}
+
+// passive adds a contact address, as Node.Passive does.
+func (w *world) passive(ct Contact) {
+	err := ct.check(glass)
+	if err == nil {
+		err = w.core.passive(ct)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // newClient restarts the client: it remembers nothing.
@@ -152,9 +164,7 @@ func (w *world) perform(f []string) error {
 		for _, a := range args {
 			ct.ContactNodes = append(ct.ContactNodes, longNames[a])
 		}
-		if err := w.core.passive(ct); err != nil {
-			w.print("error: %v", err)
-		}
+		w.passive(ct)
 	case "active":
 		w.core.activate(w.now, w.id(), contactAddr)
 	case "deregister":
@@ -179,6 +189,11 @@ func (w *world) perform(f []string) error {
 		}
 		w.mark = m
 		w.print("mark seq=%d bound=%v token=%v", m.Sequence, m.Bound, m.HomeToken != nil)
+	case "preview":
+		m := w.core.preview(w.now, testPair)
+		w.print("preview seq=%d bound=%v token=%v", m.Sequence, m.Bound, m.HomeToken != nil)
+	case "prepare":
+		w.core.prepare(w.now, w.id(), testPair, w.mark)
 	case "set-mark": // seq=N [bound] [token]: as if it came from a donor
 		return w.setMark(args)
 	case "start":

@@ -45,7 +45,7 @@ func (b *backend) Bindings() []wire.Binding {
 	return []wire.Binding{{Role: "replica", Home: status.CareOf, Sequence: 7}}
 }
 func (b *backend) Handoffs() []wire.Handoff {
-	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Gap: 1500 * time.Microsecond, Phases: map[string]time.Duration{"freeze": time.Millisecond}})}
+	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Mode: handoff.ModePrepared, Gap: 1500 * time.Microsecond, Phases: map[string]time.Duration{"freeze": time.Millisecond}})}
 }
 func (b *backend) Service(name string) (*framework.Service, bool) { return b.svc, name == "echo" }
 
@@ -53,6 +53,9 @@ func (b *backend) Service(name string) (*framework.Service, bool) { return b.svc
 type nowhere struct{}
 
 func (nowhere) Handoff(context.Context, *handoff.Client, netip.Addr) error {
+	return errors.New("unreachable")
+}
+func (nowhere) Prepare(context.Context, *handoff.Client, netip.Addr) error {
 	return errors.New("unreachable")
 }
 func (nowhere) IsContactNode() bool                     { return true }
@@ -113,7 +116,7 @@ func TestShow(t *testing.T) {
 		{wire.PathReplicas, `[{"service":"echo","address":"2001:db8:1::10","self":true,"accepted":0,"failed":0}]`},
 		{wire.PathClients, `[]`},
 		{wire.PathBindings, `[{"role":"replica","home":"2001:db8:1::10","care_of":"","sequence":7}]`},
-		{wire.PathHandoffs, `[{"id":1,"service":"","client":"","contact":"","from":"","to":"","role":"donor","mode":"","started":"0001-01-01T00:00:00Z","gap_ms":1.5,"bytes":0,"phases_ms":{"freeze":1}}]`},
+		{wire.PathHandoffs, `[{"id":1,"service":"","client":"","contact":"","from":"","to":"","role":"donor","mode":"prepared","started":"0001-01-01T00:00:00Z","gap_ms":1.5,"bytes":0,"phases_ms":{"freeze":1}}]`},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
 			resp, err := client(path).Get("http://x" + tt.path)

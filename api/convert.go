@@ -35,7 +35,7 @@ func Event(e framework.Event) wire.Event {
 func Handoff(r handoff.Record) wire.Handoff {
 	h := wire.Handoff{
 		ID: r.ID, Service: r.Service, Client: r.Client, Contact: r.Contact, From: r.From, To: r.To,
-		Role: string(r.Role), Mode: r.Mode, Started: r.Started, Gap: milliseconds(r.Gap), Bytes: r.Bytes, Error: r.Err,
+		Role: string(r.Role), Mode: r.Mode.String(), Started: r.Started, Gap: milliseconds(r.Gap), Bytes: r.Bytes, Error: r.Err,
 	}
 	for name, d := range r.Phases {
 		if h.Phases == nil {

@@ -29,6 +29,7 @@ type session struct {
 	mu       sync.Mutex
 	accepts  []*accept                     // that wait, oldest first
 	handoffs map[uint64]context.CancelFunc // by client
+	prepares int                           // under way
 }
 
 // accept is one client that the application wants.
@@ -89,6 +90,8 @@ func (s *session) handle(f *wire.Frame) error {
 			cancel()
 		}
 		s.mu.Unlock()
+	case wire.KindPrepare:
+		return s.prepare(f)
 	case wire.KindAdopt:
 		return s.adopt(f)
 	default:

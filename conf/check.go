@@ -42,10 +42,15 @@ func (r *reader) serviceContradictions(c *Config, i int) {
 		if s.Name != "" && s.Name == other.Name {
 			fail("name", "%q is the name of another service", s.Name)
 		}
-		// A client's binding covers all it has with one address: two services
-		// behind it could not be handed off one without the other.
 		if s.ContactAddress.IsValid() && s.ContactAddress == other.ContactAddress {
-			fail("contact_address", "%s is the contact address of service %q", s.ContactAddress, other.Name)
+			r.sameAddress(i, s, other)
+		}
+		// The replicas' channel and the handoffs over it are common to all.
+		if s.ConnectTimeout != other.ConnectTimeout {
+			fail("connect_timeout", "is %s, but %s in service %q; a host has one", s.ConnectTimeout, other.ConnectTimeout, other.Name)
+		}
+		if s.HandoffTimeout != other.HandoffTimeout {
+			fail("handoff_timeout", "is %s, but %s in service %q; a host has one", s.HandoffTimeout, other.HandoffTimeout, other.Name)
 		}
 	}
 	if whose := c.whose(s.ContactAddress); whose != "" {
@@ -62,6 +67,28 @@ func (r *reader) serviceContradictions(c *Config, i int) {
 	}
 	if s.HandoffTimeout < s.ConnectTimeout {
 		fail("handoff_timeout", "%s is shorter than connect_timeout, %s", s.HandoffTimeout, s.ConnectTimeout)
+	}
+}
+
+// sameAddress compares service i with another of its contact address: one
+// registration, and one binding of each client, stand for both.
+func (r *reader) sameAddress(i int, s, other *Service) {
+	if s.Port != 0 && s.Port == other.Port {
+		r.fail(servicePath(i, "port"), "%d is the port of service %q on the same contact address", s.Port, other.Name)
+	}
+	for _, v := range []struct {
+		key  string
+		same bool // or unknown: then that is the mistake
+	}{
+		{"home_agent", !s.HomeAgent.IsValid() || !other.HomeAgent.IsValid() || s.HomeAgent == other.HomeAgent},
+		{"contact_nodes", len(s.ContactNodes) == 0 || len(other.ContactNodes) == 0 || slices.Equal(s.ContactNodes, other.ContactNodes)},
+		{"replicas", len(s.Replicas) == 0 || len(other.Replicas) == 0 || slices.Equal(s.Replicas, other.Replicas)},
+		{"home_lifetime", s.HomeLifetime == other.HomeLifetime},
+		{"binding_lifetime", s.BindingLifetime == other.BindingLifetime},
+	} {
+		if !v.same {
+			r.fail(servicePath(i, v.key), "is not that of service %q, which has the same contact address", other.Name)
+		}
 	}
 }
 

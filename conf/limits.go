@@ -7,7 +7,8 @@ const (
 	DefaultSocket = "/run/vanycast/api.sock"
 
 	defaultBacklog        = 128
-	defaultPolicy         = "local" // the thesis, §4.2.3: without a policy clients are served where they arrive
+	defaultPolicy         = "local"    // the thesis, §4.2.3: without a policy clients are served where they arrive
+	defaultMode           = "prepared" // the best that there is
 	defaultConnectTimeout = time.Second
 	defaultHandoffTimeout = 8 * time.Second
 	defaultAcceptTimeout  = 5 * time.Second

@@ -23,6 +23,28 @@ var compare = cmp.Options{
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
+// Services may share a contact address, with a port each; a host may serve
+// several addresses, each with its own lifetimes.
+func TestSeveralServices(t *testing.T) {
+	doc, err := os.ReadFile("testdata/replica.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := strings.Index(string(doc), "[[service]]")
+	service, _, _ := strings.Cut(string(doc[i+1:]), "\n[")
+	service = "[" + service
+	add := func(change ...string) { doc = append(doc, "\n"+strings.NewReplacer(change...).Replace(service)...) }
+	add(`"echo"`, `"web"`, "4000", "80")
+	add(`"echo"`, `"mail"`, `"2001:db8:9::1"`, `"2001:db8:9::2"`, `policy `, "home_lifetime = '1000s'\nbinding_lifetime = '100s'\npolicy ")
+	c, err := Parse("testdata/several.toml", doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Services) != 3 || c.Services[1].Port != 80 || c.Services[2].HomeLifetime != 1000*time.Second {
+		t.Errorf("%+v", c.Services)
+	}
+}
+
 // The example of the design's §7, word for word.
 func TestReplica(t *testing.T) {
 	got, err := Load("testdata/replica.toml")
@@ -49,10 +71,10 @@ func TestReplica(t *testing.T) {
 		},
 		Services: []Service{{
 			Name: "echo", ContactAddress: addr("2001:db8:9::1"), Port: 4000, Backlog: 128,
-			HomeAgent:      addr("2001:db8:9::ff"),
-			ContactNodes:   []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
-			Replicas:       []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
-			Policy:         "random",
+			HomeAgent:    addr("2001:db8:9::ff"),
+			ContactNodes: []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
+			Replicas:     []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
+			Policy:       "random", Mode: "prepared",
 			ConnectTimeout: time.Second, HandoffTimeout: 8 * time.Second, AcceptTimeout: 5 * time.Second,
 			ExcludeTime: 30 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
 		}},

@@ -55,6 +55,8 @@ type client struct {
 	clear    bool // clear its binding when it is closed
 }
 
+func (cl *client) ends() ends { return ends{cl.local, cl.remote} }
+
 // reason says why a place is looked for.
 type reason uint8
 

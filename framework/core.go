@@ -19,7 +19,7 @@ type core struct {
 	lastKey    key
 	lastSocket socketID
 	clients    map[key]*client
-	live       *live // connections that are not closing, by client address
+	live       *Live // connections that are not closing
 
 	queue   *list.List // of *client: those that wait for an application
 	credits *list.List // of socketID: Accepts that wait for a client
@@ -33,11 +33,11 @@ type core struct {
 }
 
 // newCore makes the core of a service. The configuration is complete.
-func newCore(cfg Config, contact func() bool) *core {
+func newCore(cfg Config, contact func() bool, live *Live) *core {
 	return &core{
 		cfg: cfg, contact: contact,
 		group:   newGroup(cfg.Self, cfg.Replicas, cfg.ExcludeFor),
-		clients: make(map[key]*client), live: newLive(),
+		clients: make(map[key]*client), live: live,
 		queue: list.New(), credits: list.New(),
 		reserved: make(map[netip.AddrPort]time.Time),
 	}
@@ -65,13 +65,13 @@ func (c *core) add(now time.Time, id uint64, local, remote netip.AddrPort) *clie
 	c.lastKey++
 	cl := &client{key: c.lastKey, id: id, local: local, remote: remote, since: now}
 	c.clients[cl.key] = cl
-	c.live.add(remote.Addr())
+	c.live.add(cl.ends())
 	return cl
 }
 
 // unlive counts a client as no more connected.
 func (c *core) unlive(cl *client) {
-	c.live.remove(cl.remote.Addr())
+	c.live.remove(cl.ends())
 }
 
 // drop forgets a client that is elsewhere or gone.

@@ -15,6 +15,9 @@ type Agent interface {
 	// any other error than handoff.ErrGone the client is alive here and c.FD
 	// valid.
 	Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error
+	// Prepare makes the target ready for a Handoff of the client soon, while it
+	// is served here. It does not need c.FD.
+	Prepare(ctx context.Context, c *handoff.Client, target netip.Addr) error
 }
 
 // Address is the contact address of the service; anycast.Address is one. Errors
@@ -35,6 +38,9 @@ type Address interface {
 type Deps struct {
 	Agent   Agent
 	Address Address
+	// Live is shared by the services of one contact address; default: this
+	// service has the address for itself.
+	Live *Live
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.

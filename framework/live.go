@@ -5,32 +5,55 @@ import (
 	"sync"
 )
 
-// live counts the connections here of each client address. It has a lock of its
-// own, apart from the loop, because the anycast side asks while it holds a lock
-// that the loop may be waiting for.
-type live struct {
-	mu    sync.Mutex
-	count map[netip.Addr]int
+// Live counts the open connections here of each client address with one contact
+// address. All services of a contact address share one: a binding moves all that
+// a client has with the address, whatever the port. It has a lock of its own,
+// apart from the loops, because the anycast side asks while it holds a lock that
+// a loop may be waiting for.
+type Live struct {
+	mu       sync.Mutex
+	byClient map[netip.Addr]int
+	byEnds   map[ends]int
 }
 
-func newLive() *live { return &live{count: make(map[netip.Addr]int)} }
+// ends name a connection. Two clients of a service may have the same for a
+// moment: a connection may be back from another replica before its leaving is
+// known here.
+type ends struct{ local, remote netip.AddrPort }
 
-func (l *live) add(a netip.Addr) {
+// NewLive makes one that knows of no connection.
+func NewLive() *Live { return &Live{byClient: make(map[netip.Addr]int), byEnds: make(map[ends]int)} }
+
+func (l *Live) add(e ends) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count[a]++
+	l.byClient[e.remote.Addr()]++
+	l.byEnds[e]++
 }
 
-func (l *live) remove(a netip.Addr) {
+func (l *Live) remove(e ends) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.count[a]--; l.count[a] <= 0 {
-		delete(l.count, a)
+	decrement(l.byClient, e.remote.Addr())
+	decrement(l.byEnds, e)
+}
+
+func decrement[K comparable](m map[K]int, k K) {
+	if m[k]--; m[k] <= 0 {
+		delete(m, k)
 	}
 }
 
-func (l *live) of(a netip.Addr) int {
+// of is the number of a client address's connections.
+func (l *Live) of(client netip.Addr) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.count[a]
+	return l.byClient[client]
+}
+
+// others tells whether the client address has a connection besides this one.
+func (l *Live) others(e ends) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byClient[e.remote.Addr()] > l.byEnds[e]
 }

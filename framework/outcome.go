@@ -52,19 +52,7 @@ func (c *core) moved(now time.Time, k key, err error) {
 }
 
 // shared tells whether another connection of the client's address is served here.
-// One with the same ends is this very connection, back from another replica
-// before its leaving is known here.
-func (c *core) shared(cl *client) bool {
-	if c.live.of(cl.remote.Addr()) < 2 {
-		return false
-	}
-	for _, other := range c.clients {
-		if other.remote.Addr() == cl.remote.Addr() && other.phase != phaseClosing && (other.remote != cl.remote || other.local != cl.local) {
-			return true
-		}
-	}
-	return false
-}
+func (c *core) shared(cl *client) bool { return c.live.others(cl.ends()) }
 
 // targetFault tells whether another target may do better: not where the client,
 // its connection or this host is the reason.

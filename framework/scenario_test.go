@@ -106,7 +106,7 @@ func (s *scenario) configure(args []string) {
 			s.t.Fatalf("config %q", a)
 		}
 	}
-	s.core = newCore(cfg, func() bool { return s.contact })
+	s.core = newCore(cfg, func() bool { return s.contact }, NewLive())
 }
 
 // replay runs the events of a file and returns the file with the actions of now.

@@ -34,6 +34,8 @@ type Service struct {
 	answers  map[key]chan<- result
 	policies map[string]Policy
 	closing  bool
+
+	preparing int // Prepares under way
 }
 
 // New makes a service and opens its listening socket; clients are accepted once
@@ -46,6 +48,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Policy == nil {
 		deps.Policy = NewPolicy
 	}
+	if deps.Live == nil {
+		deps.Live = NewLive()
+	}
 	if deps.Observe == nil {
 		deps.Observe = func(Event) {}
 	}
@@ -56,7 +61,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
 		slots:    make(chan struct{}, cfg.Backlog),
-		core:     newCore(cfg, deps.Address.IsContactNode),
+		core:     newCore(cfg, deps.Address.IsContactNode, deps.Live),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),

@@ -23,10 +23,17 @@ type fake struct {
 	probe   error
 	bound   map[netip.Addr]int
 	cleared map[netip.Addr]int
+	live    *Live
 }
 
 func (f *fake) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {
 	return f.handoff(ctx, c, target)
+}
+func (f *fake) Prepare(_ context.Context, c *handoff.Client, _ netip.Addr) error {
+	if c.FD != -1 {
+		return fmt.Errorf("descriptor %d is given away", c.FD)
+	}
+	return nil
 }
 func (f *fake) IsContactNode() bool                     { return true }
 func (f *fake) Probe(context.Context, netip.Addr) error { return f.probe }
@@ -67,7 +74,7 @@ func startService(t *testing.T, f *fake, change func(*Config), policy policyFunc
 	if change != nil {
 		change(&cfg)
 	}
-	deps := Deps{Agent: f, Address: f}
+	deps := Deps{Agent: f, Address: f, Live: f.live}
 	if policy != nil {
 		deps.Policy = func(string) (Policy, error) { return policy, nil }
 	}

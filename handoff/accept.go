@@ -18,13 +18,34 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 	if err != nil {
 		return g.reply(g.malformed(from, err)), nil
 	}
-	if err := g.admit(ctx, o); err != nil {
-		r := refusal(err, ReasonUnspecified)
+	refuse := func(err error, otherwise Reason) ([]byte, error) {
+		r := refusal(err, otherwise)
 		return g.reply(Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}), nil
 	}
-	g.awaitLeft(ctx, o)
-	g.awaitReady(ctx, o)
-	return g.reply(Outcome{Verdict: VerdictAccepted}), nil
+	if err := g.admit(ctx, o.Offer); err != nil {
+		return refuse(err, ReasonUnspecified)
+	}
+	g.awaitLeft(ctx, o.Offer)
+	mode := min(o.mode, g.d.Modes(o.Service))
+	if mode >= ModePrepared {
+		if err := g.prepare(ctx, o); err != nil {
+			return refuse(err, ReasonBind)
+		}
+	}
+	g.awaitReady(ctx, o.Offer)
+	return g.reply(Outcome{Verdict: VerdictAccepted, Mode: mode}), nil
+}
+
+// prepare does return routability while the donor still serves the client: a
+// client that cannot be bound here is not frozen for it.
+func (g *Agent) prepare(ctx context.Context, o *offer) error {
+	binder, ok := g.d.Anycast(o.Contact.Addr())
+	if !ok {
+		return &RefusedError{Reason: ReasonNoService}
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.d.Timing.preparing())
+	defer cancel()
+	return binder.Prepare(ctx, o.Client.Addr(), o.mark)
 }
 
 // awaitLeft waits until this host has done with a connection that it handed off
@@ -278,7 +299,7 @@ func (a *acceptance) insert() error {
 func (a *acceptance) end(o Outcome) Outcome {
 	r := Record{
 		ID: a.req.id, Service: a.req.service, Client: a.req.client, Contact: a.req.contact, From: a.from, To: a.g.d.Self,
-		Role: RoleAcceptor, Mode: ModeBasic, Started: a.received, Gap: a.gap, Bytes: a.size, Phases: a.phases,
+		Role: RoleAcceptor, Mode: a.req.mode, Started: a.received, Gap: a.gap, Bytes: a.size, Phases: a.phases,
 	}
 	if o.Verdict != VerdictAccepted {
 		r.Err = o.refusal().Error()

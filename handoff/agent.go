@@ -19,6 +19,7 @@ type Agent struct {
 	d        Deps
 	instance uint64 // of this process, for donors that ask later
 	outcomes *outcomes
+	prepared *preparations
 	records  *ring
 	count    counters
 
@@ -58,7 +59,8 @@ func New(d Deps) *Agent {
 	rand.Read(b[:])
 	g := &Agent{
 		d: d, instance: binary.BigEndian.Uint64(b[:]), outcomes: newOutcomes(d.MaxOutcomes), records: newRing(d.Records),
-		giveUp: make(chan struct{}), buried: make(chan struct{}, 1),
+		prepared: newPreparations(d.MaxHandoffs),
+		giveUp:   make(chan struct{}), buried: make(chan struct{}, 1),
 		donating: make(map[flow]leaving), held: make(map[flow]*held),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())

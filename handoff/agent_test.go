@@ -40,19 +40,25 @@ type replica struct {
 	host *handofftest.Host
 
 	mu        sync.Mutex
+	mode      handoff.Mode
 	admit     error
 	delivered []*handoff.Client
 }
 
 func newReplica(t *testing.T, w *handofftest.World, addr netip.Addr) *replica {
 	t.Helper()
-	r := &replica{host: w.Host(addr)}
+	r := &replica{host: w.Host(addr), mode: handoff.ModeBest}
 	r.Agent = handoff.New(handoff.Deps{
 		Self: addr, Peers: r.host, Anycast: r.host.Anycast, TCP: r.host,
 		Admit: func(context.Context, handoff.Offer) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.admit
+		},
+		Modes: func(string) handoff.Mode {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.mode
 		},
 		Deliver: func(c *handoff.Client) {
 			r.mu.Lock()
@@ -178,6 +184,8 @@ func TestKept(t *testing.T) {
 		{name: "not extracted", fault: "extract", err: broken, is: broken, frozen: true},
 		{name: "no mark", fault: "mark", err: broken, is: broken, frozen: true},
 		{name: "not inserted", fault: "insert", err: broken, reason: handoff.ReasonInsert, frozen: true},
+		{name: "offered: no Mobile IPv6", fault: "prepare", err: handoff.ErrNoMobileIPv6, reason: handoff.ReasonNoMobileIPv6, is: handoff.ErrNoMobileIPv6},
+		{name: "offered: no return routability", fault: "prepare", err: broken, reason: handoff.ReasonBind},
 		{name: "no Mobile IPv6", fault: "start", err: handoff.ErrNoMobileIPv6, reason: handoff.ReasonNoMobileIPv6, is: handoff.ErrNoMobileIPv6, frozen: true},
 		{name: "not bound", fault: "start", err: broken, reason: handoff.ReasonBind, frozen: true},
 		{name: "bound, but unheard", fault: "start-unheard", err: broken, reason: handoff.ReasonBind, frozen: true},

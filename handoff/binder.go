@@ -24,6 +24,20 @@ func (b AnycastBinder) Mark(client netip.Addr) ([]byte, error) {
 	return m.MarshalBinary()
 }
 
+// Preview implements Binder.
+func (b AnycastBinder) Preview(client netip.Addr) ([]byte, error) {
+	return b.Address.Preview(client).MarshalBinary()
+}
+
+// Prepare implements Binder.
+func (b AnycastBinder) Prepare(ctx context.Context, client netip.Addr, mark []byte) error {
+	var m anycast.Mark
+	if err := m.UnmarshalBinary(mark); err != nil {
+		return fmt.Errorf("%w: %w", ErrUntouched, err)
+	}
+	return binderError(b.Address.Prepare(ctx, client, m))
+}
+
 // Start implements Binder.
 func (b AnycastBinder) Start(ctx context.Context, client, donor netip.Addr, mark []byte) error {
 	var m anycast.Mark

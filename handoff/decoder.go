@@ -61,16 +61,18 @@ func appendAddrPort(b []byte, a netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(append(b, addr[:]...), a.Port())
 }
 
-// header takes the version and the reserved bytes, which are 0.
-func (d *decoder) header() {
+// header takes the version, the mode, and the reserved bytes, which are 0.
+func (d *decoder) header() Mode {
 	v := d.bytes(4)
 	switch {
 	case v == nil:
+		return 0
 	case v[0] != messageVersion:
-		d.err = fmt.Errorf("%w: %d", errVersion, v[0])
-	case v[1] != 0 || v[2] != 0 || v[3] != 0:
-		d.err = fmt.Errorf("reserved bytes % x", v[1:])
+		d.err = fmt.Errorf("%w: %d, want %d", errVersion, v[0], messageVersion)
+	case v[2] != 0 || v[3] != 0:
+		d.err = fmt.Errorf("reserved bytes % x", v[2:])
 	}
+	return Mode(v[1])
 }
 
 // end tells whether all fields were there and nothing else.

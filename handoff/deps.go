@@ -22,6 +22,12 @@ type Binder interface {
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)
+	// Preview is the mark as it would be now. It changes nothing here.
+	Preview(client netip.Addr) ([]byte, error)
+	// Prepare does at the acceptor all of Start that the client does not notice:
+	// return routability, with what is of use in the mark. A Start soon after
+	// it has only the Binding Update to send. Errors are as Start's.
+	Prepare(ctx context.Context, client netip.Addr, mark []byte) error
 	// Ready is when Start may send its Binding Update at the earliest: the
 	// donor serves the client until then.
 	Ready(client netip.Addr) time.Time
@@ -91,6 +97,9 @@ type Deps struct {
 	// here.
 	Anycast func(contact netip.Addr) (Binder, bool)
 	TCP     TCP
+	// Modes says how the clients of a service are handed off from here, and at
+	// most to here; nil: ModeBest.
+	Modes func(service string) Mode
 	// Admit says whether a client can be taken: nil, or why not, best as a
 	// *RefusedError. It is asked for the offer and again when the client comes.
 	Admit func(ctx context.Context, o Offer) error
@@ -125,6 +134,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Modes == nil {
+		d.Modes = func(string) Mode { return ModeBest }
 	}
 	if d.Observe == nil {
 		d.Observe = func(Record) {}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/vanycast/vanycast/peer"
@@ -32,9 +31,10 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
 	}
+	mode := g.d.Modes(c.Service)
 	d := &donation{
-		g: g, c: c, target: target, binder: binder, machine: NewDonor(g.d.Timing),
-		req: request{budget: g.d.Timing.budget(), id: c.ID, service: c.Service, contact: c.Local, client: c.Remote, state: c.State},
+		g: g, c: c, target: target, binder: binder, machine: NewDonor(g.d.Timing, mode),
+		req: request{mode: mode, budget: g.d.Timing.budget(), id: c.ID, service: c.Service, contact: c.Local, client: c.Remote, state: c.State},
 	}
 	rand.Read(d.req.attempt[:])
 	if err := d.req.check(); err != nil {
@@ -45,6 +45,9 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 		return fmt.Errorf("%w: client %s", ErrBusy, c.Remote.Addr())
 	}
 	defer g.unlock(f)
+	if p, ok := g.prepared.take(connection{c.Local, c.Remote}, target, time.Now()); ok {
+		d.machine.Offered(p.instance, p.mode)
+	}
 	return d.run(ctx)
 }
 
@@ -110,8 +113,9 @@ func (d *donation) perform(a Action) Event {
 	client := d.c.Remote.Addr()
 	switch a.Kind {
 	case ActionOffer:
-		msg := marshalOffer(d.req.offer(d.g.d.Self))
-		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindOffer, msg) })
+		d.start(d.g, a.Kind, func(ctx context.Context) Event {
+			return d.g.offer(ctx, d.target, d.binder, offer{Offer: d.req.offer(d.g.d.Self), mode: d.machine.Mode()})
+		})
 	case ActionFreeze:
 		d.frozenAt = time.Now()
 		return d.do(a.Kind, func() (err error) {
@@ -121,11 +125,11 @@ func (d *donation) perform(a Action) Event {
 	case ActionExtract:
 		return d.do(a.Kind, d.extract)
 	case ActionSend:
-		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindHandoff, d.bytes) })
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.g.call(ctx, d.target, peer.KindHandoff, d.bytes) })
 	case ActionAsk:
 		d.lost = true
 		msg := marshalQuestion(d.req.attempt, a.Abort)
-		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.call(ctx, peer.KindOutcome, msg) })
+		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.g.call(ctx, d.target, peer.KindOutcome, msg) })
 	case ActionReclaim:
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return reclaimed(d.binder.Reclaim(ctx, client, d.req.mark)) })
 	case ActionWait:
@@ -160,33 +164,12 @@ func (d *donation) extract() error {
 	if err != nil {
 		return fmt.Errorf("handoff: mark of client %s: %w", d.c.Remote.Addr(), err)
 	}
-	d.req.endpoint, d.req.mark, d.req.instance = endpoint, mark, d.machine.Instance()
+	d.req.endpoint, d.req.mark, d.req.instance, d.req.mode = endpoint, mark, d.machine.Instance(), d.machine.Mode()
 	if err := d.req.check(); err != nil {
 		return err
 	}
 	d.bytes = d.req.marshal()
 	return nil
-}
-
-// call asks the target and makes an event of how that ended.
-func (d *donation) call(ctx context.Context, kind peer.Kind, msg []byte) Event {
-	b, err := d.g.d.Peers.Call(ctx, d.target, kind, msg)
-	if err == nil {
-		var o Outcome
-		if o, err = parseOutcome(b); err == nil {
-			return Event{Kind: EventAnswer, Outcome: o}
-		}
-		d.g.count.malformed.Add(1)
-	}
-	var remote *peer.RemoteError
-	switch {
-	case errors.As(err, &remote) && remote.Code != peer.CodeInternal:
-		// The channel's own refusals: nobody saw the request.
-		return Event{Kind: EventUnsent, Err: &RefusedError{Reason: ReasonBusy, Text: remote.Text}}
-	case errors.Is(err, peer.ErrUnreachable), errors.Is(err, peer.ErrTooLarge):
-		return Event{Kind: EventUnsent, Err: err, Dead: errors.Is(err, syscall.ECONNREFUSED)}
-	}
-	return Event{Kind: EventFailed, Err: err}
 }
 
 func result(err error) Event {
@@ -205,10 +188,7 @@ func reclaimed(err error) Event {
 
 // end keeps the record and completes the error.
 func (d *donation) end(err error) error {
-	var refused *RefusedError
-	if errors.As(err, &refused) && !refused.Target.IsValid() {
-		refused.Target = d.target
-	}
+	err = targeted(err, d.target)
 	if errors.Is(err, ErrGone) {
 		d.g.count.gone.Add(1)
 	} else if d.lost {
@@ -216,7 +196,7 @@ func (d *donation) end(err error) error {
 	}
 	r := Record{
 		ID: d.c.ID, Service: d.c.Service, Client: d.c.Remote, Contact: d.c.Local, From: d.g.d.Self, To: d.target,
-		Role: RoleDonor, Mode: ModeBasic, Started: d.started, Gap: d.gap, Bytes: len(d.bytes), Phases: d.phases,
+		Role: RoleDonor, Mode: d.machine.Mode(), Started: d.started, Gap: d.gap, Bytes: len(d.bytes), Phases: d.phases,
 	}
 	if err != nil {
 		d.c.Failed = d.target

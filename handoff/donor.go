@@ -29,12 +29,14 @@ import (
 // its process is.
 type Donor struct {
 	timing Timing
+	mode   Mode
 	state  donorState
 	// deadline is when Step wants EventTick, zero for never.
 	deadline  time.Time
 	settled   time.Time // an acceptor that cannot be asked has ended by then
 	recoverBy time.Time
 	retry     time.Duration
+	offered   bool   // ahead of the handoff
 	instance  uint64 // the acceptor's, at the offer
 	abort     bool   // ask the acceptor to stop as well
 	dead      bool   // the acceptor's process is no more
@@ -65,11 +67,19 @@ var donorStates = [...]string{"new", "offering", "freezing", "extracting", "send
 // String names the state.
 func (s donorState) String() string { return donorStates[s] }
 
-// NewDonor makes the donor's half of a handoff; EventStart sets it going.
-func NewDonor(t Timing) *Donor {
+// NewDonor makes the donor's half of a handoff, in that mode or what the acceptor
+// can do of it; EventStart sets it going.
+func NewDonor(t Timing, m Mode) *Donor {
 	t = t.withDefaults()
-	return &Donor{timing: t, retry: t.Retry}
+	return &Donor{timing: t, mode: m, retry: t.Retry}
 }
+
+// Offered tells a machine that was not set going yet that the client was offered
+// before: the acceptor's process that would take it, and how.
+func (d *Donor) Offered(instance uint64, m Mode) { d.offered, d.instance, d.mode = true, instance, m }
+
+// Mode is how the client is handed off; the acceptor has its say at the offer.
+func (d *Donor) Mode() Mode { return d.mode }
 
 // Deadline is when the machine wants EventTick; zero: never.
 func (d *Donor) Deadline() time.Time { return d.deadline }
@@ -92,8 +102,11 @@ func (d *Donor) enter(s donorState, now time.Time, after time.Duration) {
 func (d *Donor) Step(now time.Time, e Event) []Action {
 	switch d.state {
 	case donorNew:
-		if e.Kind == EventStart {
-			d.enter(donorOffering, now, d.timing.Offer)
+		switch {
+		case e.Kind == EventStart && d.offered:
+			return d.freeze(now)
+		case e.Kind == EventStart:
+			d.enter(donorOffering, now, d.timing.offer(d.mode))
 			return do(ActionOffer)
 		}
 	case donorOffering:
@@ -142,18 +155,26 @@ func (d *Donor) offering(now time.Time, e Event) []Action {
 			return d.end(e.Outcome.refusal())
 		}
 		d.instance = e.Outcome.Instance
-		d.enter(donorFreezing, now, 0)
-		return do(ActionFreeze)
+		if m := e.Outcome.Mode; m.valid() && m < d.mode {
+			d.mode = m
+		}
+		return d.freeze(now)
 	case EventFailed, EventCancel:
 		return d.end(e.Err)
 	case EventUnsent:
 		return d.end(e.Err)
 	case EventTick:
-		return d.end(fmt.Errorf("%w: no answer to the offer within %v", ErrUnreachable, d.timing.Offer))
+		return d.end(fmt.Errorf("%w: no answer to the offer within %v", ErrUnreachable, d.timing.offer(d.mode)))
 	case EventGiveUp:
 		return d.end(ErrClosed)
 	}
 	return nil
+}
+
+// freeze begins what the client may notice.
+func (d *Donor) freeze(now time.Time) []Action {
+	d.enter(donorFreezing, now, 0)
+	return do(ActionFreeze)
 }
 
 // sending: the acceptor has the client, or will, or not.

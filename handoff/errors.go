@@ -93,6 +93,15 @@ func (e *RefusedError) Is(target error) bool {
 	return target == ErrNoMobileIPv6 && e.Reason == ReasonNoMobileIPv6
 }
 
+// targeted completes a refusal.
+func targeted(err error, target netip.Addr) error {
+	var refused *RefusedError
+	if errors.As(err, &refused) && !refused.Target.IsValid() {
+		refused.Target = target
+	}
+	return err
+}
+
 // maxText bounds what is told of an error on the wire, in bytes.
 const maxText = 512
 

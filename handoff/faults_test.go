@@ -43,7 +43,7 @@ const markSequence = 10
 
 func newSimulation(t *rapid.T) *simulation {
 	return &simulation{
-		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}), live: true, instance: 1,
+		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}, ModePrepared), live: true, instance: 1,
 		known: make(map[uint64]*Outcome), client: "donor", sequence: markSequence,
 	}
 }

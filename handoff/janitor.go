@@ -28,6 +28,9 @@ func (g *Agent) sweep(now time.Time) time.Time {
 	if err != nil {
 		g.d.Logger.Warn("handoff: closing a buried connection", "err", err)
 	}
+	if at := g.prepared.expire(now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+		next = at
+	}
 	g.mu.Lock()
 	var due []flow
 	for f, h := range g.held {

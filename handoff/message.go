@@ -16,7 +16,7 @@ var errVersion = errors.New("handoff: unknown message version")
 
 // messageVersion is the first byte of every message. A change that an older
 // replica would misread gets another.
-const messageVersion = 1
+const messageVersion = 2
 
 // attemptID names one attempt to hand a client off: chosen at random by the
 // donor, used once.
@@ -24,7 +24,7 @@ type attemptID [16]byte
 
 // request is the message that carries a client. In network byte order:
 //
-//	version 8 | reserved 24 | attempt 128 | instance 64 | client id 64 | budget, ms 32
+//	version 8 | mode 8 | reserved 16 | attempt 128 | instance 64 | client id 64 | budget, ms 32
 //	contact address 128, port 16 | client address 128, port 16
 //	service: length 16, bytes
 //	mark:    length 16, bytes
@@ -33,6 +33,7 @@ type attemptID [16]byte
 //
 // Mark and endpoint are the packages' anycast and tcpcp own.
 type request struct {
+	mode     Mode // what donor and acceptor agreed on at the offer
 	attempt  attemptID
 	instance uint64        // the acceptor's process that was offered the client: no other takes it
 	budget   time.Duration // for the acceptor to bind the client
@@ -52,6 +53,8 @@ func (r *request) offer(from netip.Addr) Offer {
 // check is what both sides hold the request to.
 func (r *request) check() error {
 	switch {
+	case !r.mode.valid():
+		return fmt.Errorf("%w: %s", ErrMalformed, r.mode)
 	case r.service == "" || len(r.service) > MaxService:
 		return fmt.Errorf("%w: service name of %d bytes", ErrMalformed, len(r.service))
 	case len(r.mark) > MaxMark:
@@ -73,7 +76,7 @@ func isIPv6(a netip.AddrPort) bool {
 // marshal encodes the request, which was checked.
 func (r *request) marshal() []byte {
 	b := make([]byte, 0, 96+len(r.service)+len(r.mark)+len(r.state)+len(r.endpoint))
-	b = append(b, messageVersion, 0, 0, 0)
+	b = append(b, messageVersion, byte(r.mode), 0, 0)
 	b = append(b, r.attempt[:]...)
 	b = binary.BigEndian.AppendUint64(b, r.instance)
 	b = binary.BigEndian.AppendUint64(b, r.id)
@@ -88,8 +91,7 @@ func (r *request) marshal() []byte {
 // parseRequest decodes a request. Its byte slices are parts of b.
 func parseRequest(b []byte) (*request, error) {
 	d := decoder{b: b}
-	d.header()
-	r := new(request)
+	r := &request{mode: d.header()}
 	copy(r.attempt[:], d.bytes(len(r.attempt)))
 	r.instance, r.id = d.u64(), d.u64()
 	r.budget = time.Duration(d.u32()) * time.Millisecond
@@ -105,33 +107,6 @@ func parseRequest(b []byte) (*request, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// marshalOffer encodes an offer:
-//
-//	version 8 | reserved 24 | client id 64 | length of the state 32
-//	contact address 128, port 16 | client address 128, port 16 | service: length 16, bytes
-func marshalOffer(o Offer) []byte {
-	b := append(make([]byte, 0, 64+len(o.Service)), messageVersion, 0, 0, 0)
-	b = binary.BigEndian.AppendUint64(b, o.ID)
-	b = binary.BigEndian.AppendUint32(b, uint32(o.StateBytes))
-	b = appendAddrPort(appendAddrPort(b, o.Contact), o.Client)
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(o.Service))), o.Service...)
-}
-
-func parseOffer(b []byte, from netip.Addr) (Offer, error) {
-	d := decoder{b: b}
-	d.header()
-	o := Offer{From: from, ID: d.u64(), StateBytes: int(d.u32())}
-	o.Contact, o.Client = d.addrPort(), d.addrPort()
-	o.Service = string(d.bytes(int(d.u16())))
-	if err := d.end("offer"); err != nil {
-		return Offer{}, err
-	}
-	if o.Service == "" || len(o.Service) > MaxService || o.StateBytes > MaxState || !isIPv6(o.Contact) || !isIPv6(o.Client) {
-		return Offer{}, fmt.Errorf("%w: offer of %s to %s, service of %d bytes, state of %d", ErrMalformed, o.Client, o.Contact, len(o.Service), o.StateBytes)
-	}
-	return o, nil
 }
 
 // marshalQuestion encodes the question what became of an attempt:

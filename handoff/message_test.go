@@ -13,18 +13,24 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var compare = cmp.Options{cmp.AllowUnexported(request{}), cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})}
+var compare = cmp.Options{cmp.AllowUnexported(request{}, offer{}), cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})}
 
 func testRequest() *request {
 	return &request{
+		mode:    ModePrepared,
 		attempt: attemptID{0: 0xa0, 15: 0xaf}, instance: 0x1122334455667788, budget: 7 * time.Second, id: 42, service: "echo",
 		contact: netip.MustParseAddrPort("[2001:db8:9::1]:4000"), client: netip.MustParseAddrPort("[2001:db8:a::1]:40001"),
 		mark: []byte{1, 2}, state: []byte("HiHa"), endpoint: []byte{9, 8, 7},
 	}
 }
 
+func testOffer(donor netip.Addr) *offer {
+	r := testRequest()
+	return &offer{Offer: r.offer(donor), mode: r.mode, mark: r.mark}
+}
+
 const goldenRequest = `
-	01 000000                            version, reserved
+	02 02 0000                           version, mode, reserved
 	a00000000000000000000000000000af     attempt
 	1122334455667788                     instance
 	000000000000002a                     client id
@@ -76,11 +82,13 @@ func TestRequestLengths(t *testing.T) {
 	if _, err := parseRequest(append(b, 0)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a byte too many: %v", err)
 	}
-	b[0] = 2
+	b[0] = 1
 	if _, err := parseRequest(b); !errors.Is(err, errVersion) {
-		t.Errorf("version 2: %v", err)
+		t.Errorf("version 1: %v", err)
 	}
 	for name, change := range map[string]func(*request){
+		"mode":     func(r *request) { r.mode = modes },
+		"no mode":  func(r *request) { r.mode = 0 },
 		"service":  func(r *request) { r.service = strings.Repeat("x", MaxService+1) },
 		"mark":     func(r *request) { r.mark = make([]byte, MaxMark+1) },
 		"state":    func(r *request) { r.state = make([]byte, MaxState+1) },
@@ -98,13 +106,34 @@ func TestRequestLengths(t *testing.T) {
 
 func TestOfferAndQuestionOnTheWire(t *testing.T) {
 	donor := netip.MustParseAddr("2001:db8:1::10")
-	o := testRequest().offer(donor)
-	b := marshalOffer(o)
-	if want := golden(t, `01 000000 000000000000002a 00000004 20010db8000900000000000000000001 0fa0 20010db8000a00000000000000000001 9c41 0004 6563686f`); !bytes.Equal(b, want) {
+	o := testOffer(donor)
+	b := o.marshal()
+	if want := golden(t, `02 02 0000 000000000000002a 00000004 20010db8000900000000000000000001 0fa0 20010db8000a00000000000000000001 9c41 0004 6563686f 0002 0102`); !bytes.Equal(b, want) {
 		t.Errorf("offer encoded\n%x, want\n%x", b, want)
 	}
-	if got, err := parseOffer(b, donor); err != nil || got != o {
-		t.Errorf("offer parsed %+v, %v; want %+v", got, err, o)
+	got, err := parseOffer(b, donor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(o, got, compare); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := parseOffer(append([]byte{1}, b[1:]...), donor); !errors.Is(err, errVersion) {
+		t.Errorf("offer of version 1: %v", err)
+	}
+	for name, change := range map[string]func(*offer){
+		"mode":    func(o *offer) { o.mode = modes },
+		"no mode": func(o *offer) { o.mode = 0 },
+		"mark":    func(o *offer) { o.mark = make([]byte, MaxMark+1) },
+		"service": func(o *offer) { o.Service = "" },
+		"state":   func(o *offer) { o.StateBytes = MaxState + 1 },
+		"client":  func(o *offer) { o.Client = netip.AddrPortFrom(o.Client.Addr(), 0) },
+	} {
+		o := testOffer(donor)
+		change(o)
+		if _, err := parseOffer(o.marshal(), donor); !errors.Is(err, ErrMalformed) {
+			t.Errorf("offer with wrong %s: %v", name, err)
+		}
 	}
 	for n := range b {
 		if _, err := parseOffer(b[:n], donor); err == nil {
@@ -130,10 +159,11 @@ func TestOutcomeOnTheWire(t *testing.T) {
 		hex string
 		o   Outcome
 	}{
-		{"01 01 00 00 0000000000000007", Outcome{Verdict: VerdictAccepted, Instance: 7}},
-		{"01 02 0a 01 0000000000000007 6e6f", Outcome{Verdict: VerdictRefused, Reason: ReasonBind, Touched: true, Instance: 7, Text: "no"}},
-		{"01 03 00 00 0000000000000007", Outcome{Verdict: VerdictUnknown, Instance: 7}},
-		{"01 04 00 00 0000000000000007", Outcome{Verdict: VerdictPending, Instance: 7}},
+		{"02 01 00 00 02 000000 0000000000000007", Outcome{Verdict: VerdictAccepted, Mode: ModePrepared, Instance: 7}},
+		{"02 01 00 00 00 000000 0000000000000007", Outcome{Verdict: VerdictAccepted, Instance: 7}},
+		{"02 02 0a 01 00 000000 0000000000000007 6e6f", Outcome{Verdict: VerdictRefused, Reason: ReasonBind, Touched: true, Instance: 7, Text: "no"}},
+		{"02 03 00 00 00 000000 0000000000000007", Outcome{Verdict: VerdictUnknown, Instance: 7}},
+		{"02 04 00 00 00 000000 0000000000000007", Outcome{Verdict: VerdictPending, Instance: 7}},
 	} {
 		want := golden(t, tt.hex)
 		if got := tt.o.marshal(); !bytes.Equal(got, want) {
@@ -143,7 +173,13 @@ func TestOutcomeOnTheWire(t *testing.T) {
 			t.Errorf("%x parsed %+v, %v", want, got, err)
 		}
 	}
-	for _, bad := range []string{"", "01 01 00 00 00000000000000", "02 01 00 00 0000000000000007", "01 00 00 00 0000000000000007", "01 05 00 00 0000000000000007", "01 01 00 02 0000000000000007"} {
+	for _, bad := range []string{
+		"", "02 01 00 00 00 000000 00000000000000", // too short
+		"01 01 00 00 0000000000000007",                                                     // version 1
+		"02 00 00 00 00 000000 0000000000000007", "02 05 00 00 00 000000 0000000000000007", // verdicts
+		"02 01 00 02 00 000000 0000000000000007",                                           // flags
+		"02 01 00 00 ff 000000 0000000000000007", "02 01 00 00 02 000001 0000000000000007", // mode, reserved
+	} {
 		if o, err := parseOutcome(golden(t, bad)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q parsed %+v, %v", bad, o, err)
 		}
@@ -153,7 +189,7 @@ func TestOutcomeOnTheWire(t *testing.T) {
 // The reasons' numbers are on the wire: a reason that is new to this replica is
 // told, not refused.
 func TestUnknownReason(t *testing.T) {
-	o, err := parseOutcome(golden(t, "01 02 c8 00 0000000000000007"))
+	o, err := parseOutcome(golden(t, "02 02 c8 00 00 000000 0000000000000007"))
 	if err != nil || !strings.Contains(o.refusal().Error(), "reason 200") {
 		t.Errorf("parsed %+v, %v", o, err)
 	}
@@ -163,15 +199,15 @@ func TestUnknownReason(t *testing.T) {
 func FuzzMessages(f *testing.F) {
 	donor := netip.MustParseAddr("2001:db8:1::10")
 	f.Add(testRequest().marshal())
-	f.Add(marshalOffer(testRequest().offer(donor)))
+	f.Add(testOffer(donor).marshal())
 	f.Add(marshalQuestion(attemptID{1}, true))
 	f.Add(Outcome{Verdict: VerdictRefused, Reason: ReasonBind, Touched: true, Text: "no"}.marshal())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := parseRequest(b); err == nil && !bytes.Equal(r.marshal(), b) {
 			t.Errorf("request %x became %x", b, r.marshal())
 		}
-		if o, err := parseOffer(b, donor); err == nil && !bytes.Equal(marshalOffer(o), b) {
-			t.Errorf("offer %x became %x", b, marshalOffer(o))
+		if o, err := parseOffer(b, donor); err == nil && !bytes.Equal(o.marshal(), b) {
+			t.Errorf("offer %x became %x", b, o.marshal())
 		}
 		if id, abort, err := parseQuestion(b); err == nil && !bytes.Equal(marshalQuestion(id, abort), b) {
 			t.Errorf("question %x became %x", b, marshalQuestion(id, abort))

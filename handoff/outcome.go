@@ -30,6 +30,9 @@ type Outcome struct {
 	Touched bool
 	Reason  Reason
 	Text    string
+	// Mode is, of an accepted offer, how the acceptor is ready to take the
+	// client: the donor's wish or less.
+	Mode Mode
 	// Instance names the acceptor's process: it changes when it restarts.
 	Instance uint64
 }
@@ -45,14 +48,15 @@ func (o Outcome) refusal() *RefusedError {
 
 // An outcome on the wire, in network byte order:
 //
-//	version 8 | verdict 8 | reason 8 | flags 8 (1: touched) | instance 64 | text
+//	version 8 | verdict 8 | reason 8 | flags 8 (1: touched)
+//	mode 8 (of an accepted offer, else 0) | reserved 24 | instance 64 | text
 const (
-	outcomeLen  = 12
+	outcomeLen  = 16
 	flagTouched = 1
 )
 
 func (o Outcome) marshal() []byte {
-	b := append(make([]byte, 0, outcomeLen+len(o.Text)), messageVersion, byte(o.Verdict), byte(o.Reason), 0)
+	b := append(make([]byte, 0, outcomeLen+len(o.Text)), messageVersion, byte(o.Verdict), byte(o.Reason), 0, byte(o.Mode), 0, 0, 0)
 	if o.Touched {
 		b[3] = flagTouched
 	}
@@ -61,18 +65,19 @@ func (o Outcome) marshal() []byte {
 }
 
 func parseOutcome(b []byte) (Outcome, error) {
+	if len(b) > 0 && b[0] != messageVersion {
+		return Outcome{}, fmt.Errorf("%w: outcome: %w: %d, want %d", ErrMalformed, errVersion, b[0], messageVersion)
+	}
 	if len(b) < outcomeLen || len(b) > outcomeLen+maxText {
 		return Outcome{}, fmt.Errorf("%w: outcome of %d bytes", ErrMalformed, len(b))
 	}
-	if b[0] != messageVersion {
-		return Outcome{}, fmt.Errorf("%w: outcome of version %d", ErrMalformed, b[0])
-	}
 	o := Outcome{
 		Verdict: Verdict(b[1]), Reason: Reason(b[2]), Touched: b[3] == flagTouched,
-		Instance: binary.BigEndian.Uint64(b[4:]), Text: string(b[outcomeLen:]),
+		Mode:     Mode(b[4]),
+		Instance: binary.BigEndian.Uint64(b[8:]), Text: string(b[outcomeLen:]),
 	}
-	if o.Verdict == 0 || o.Verdict >= verdicts || b[3]&^flagTouched != 0 {
-		return Outcome{}, fmt.Errorf("%w: outcome with verdict %d, flags %#x", ErrMalformed, b[1], b[3])
+	if o.Verdict == 0 || o.Verdict >= verdicts || b[3]&^flagTouched != 0 || o.Mode >= modes || b[5] != 0 || b[6] != 0 || b[7] != 0 {
+		return Outcome{}, fmt.Errorf("%w: outcome with verdict %d, flags %#x, mode % x", ErrMalformed, b[1], b[3], b[4:8])
 	}
 	return o, nil
 }

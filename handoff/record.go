@@ -15,10 +15,6 @@ const (
 	RoleAcceptor Role = "acceptor"
 )
 
-// ModeBasic is the thesis's normal handover: return routability and binding
-// while the client is frozen.
-const ModeBasic = "basic"
-
 // Record is what is kept of one handoff, for the operator.
 type Record struct {
 	ID       uint64 // the client's
@@ -27,7 +23,7 @@ type Record struct {
 	Contact  netip.AddrPort
 	From, To netip.Addr
 	Role     Role
-	Mode     string
+	Mode     Mode
 	Started  time.Time
 	// Gap is how long the client was not served as this side saw it: at the
 	// donor from frozen to acknowledged (or thawed), at the acceptor from the

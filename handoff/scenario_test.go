@@ -16,9 +16,10 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 // TestScenarios replays testdata/*.txt. A file is a list of commands, each with
 // what it printed below a line "----":
 //
-//	donor | acceptor [budget]        a new machine, set going
+//	donor [MODE] [offered]           a new machine, set going; mode basic if none is said
+//	acceptor                         the same
 //	done | failed TEXT | unsent TEXT | dead | taken | cancel | abort | give-up
-//	answer VERDICT [touched] [REASON] [instance=N]
+//	answer VERDICT [MODE] [touched] [REASON] [instance=N]
 //	wait                             until the deadline, which then passes
 //	wait DURATION                    that long, without anything happening
 //
@@ -91,7 +92,7 @@ func (s *scenario) command(t *testing.T, line string) string {
 	var e Event
 	switch word {
 	case "donor":
-		d := NewDonor(Timing{})
+		d := newScenarioDonor(t, rest)
 		s.now, s.m, s.state = time.Unix(0, 0), d, func() string { return d.state.String() }
 		e.Kind = EventStart
 	case "acceptor":
@@ -138,6 +139,26 @@ func (s *scenario) command(t *testing.T, line string) string {
 	return s.print(s.m.Step(s.now, e))
 }
 
+func newScenarioDonor(t *testing.T, options string) *Donor {
+	mode, offered := ModeBasic, false
+	for word := range strings.FieldsSeq(options) {
+		m, ok := ParseMode(word)
+		switch {
+		case ok:
+			mode = m
+		case word == "offered":
+			offered = true
+		default:
+			t.Fatalf("no option %q", word)
+		}
+	}
+	d := NewDonor(Timing{}, mode)
+	if offered {
+		d.Offered(1, mode)
+	}
+	return d
+}
+
 func scenarioError(text string) error {
 	for prefix, err := range map[string]error{"no-mobile-ipv6": ErrNoMobileIPv6, "untouched": ErrUntouched} {
 		if after, ok := strings.CutPrefix(text, prefix); ok {
@@ -157,7 +178,10 @@ func scenarioOutcome(t *testing.T, text string) (o Outcome) {
 			o.Touched = true
 			continue
 		}
-		found := false
+		mode, found := ParseMode(word)
+		if found {
+			o.Mode = mode
+		}
 		for v, name := range verdictNames {
 			if name == word {
 				o.Verdict, found = Verdict(v), true

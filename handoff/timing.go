@@ -7,6 +7,9 @@ type Timing struct {
 	// Offer bounds connecting to the target and its answer to the offer, while
 	// the client is still served; default 2 s.
 	Offer time.Duration
+	// Prepare is the same where the acceptor does return routability meanwhile,
+	// which lost packets may delay; default 8 s.
+	Prepare time.Duration
 	// Handoff is how long the donor waits for the acknowledgement before it
 	// asks what became of it; default 8 s. The acceptor gets a little less for
 	// what it does.
@@ -43,7 +46,7 @@ func (t Timing) withDefaults() Timing {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&t.Offer, 2 * time.Second}, {&t.Handoff, 8 * time.Second}, {&t.Ask, 2 * time.Second}, {&t.Reclaim, 9 * time.Second},
+		{&t.Offer, 2 * time.Second}, {&t.Prepare, 8 * time.Second}, {&t.Handoff, 8 * time.Second}, {&t.Ask, 2 * time.Second}, {&t.Reclaim, 9 * time.Second},
 		{&t.Bind, 4 * time.Second}, {&t.Recover, 6 * time.Second}, {&t.Retry, 200 * time.Millisecond}, {&t.Linger, time.Minute},
 		{&t.Hold, 10 * time.Second},
 	} {
@@ -57,6 +60,22 @@ func (t Timing) withDefaults() Timing {
 // budget is what the acceptor gets of the donor's patience: the rest is for the
 // way there and back.
 func (t Timing) budget() time.Duration { return t.Handoff * 7 / 8 }
+
+// offer is how long a donor waits for the answer to an offer.
+func (t Timing) offer(m Mode) time.Duration {
+	if m == ModeBasic {
+		return t.Offer
+	}
+	return t.Prepare
+}
+
+// preparing is what the acceptor of an offer gets of that.
+func (t Timing) preparing() time.Duration { return t.Prepare * 7 / 8 }
+
+// prepared is how long after PrepareHandoff a Handoff finds all in place: the
+// acceptor's tokens are good for longer (rr.Fresh), and so is the place that it
+// keeps.
+const prepared = 15 * time.Second
 
 // transit is how late a request can arrive: on a connection that its acceptor
 // still takes for live though the donor has given it up (peer: three heartbeats).

@@ -14,7 +14,7 @@ import (
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
-// cutting is a session in the middle of a handoff: the acceptor has inserted the
+// cutting is a session in the middle of a basic handoff: the acceptor has inserted the
 // endpoint, but its care-of test does not reach the client, so it has not bound
 // it yet.
 //
@@ -28,7 +28,9 @@ type cutting struct {
 
 func newCutting(ctx context.Context, t *testing.T, judged ...string) *cutting {
 	t.Helper()
-	s := bringUp(ctx, t, cluster.WithReplicas("glass", "reich"))
+	service := cluster.Echo()
+	service.Extra = []string{`mode = "basic"`} // else the care-of test comes before the freeze
+	s := bringUp(ctx, t, cluster.WithReplicas("glass", "reich"), cluster.WithServices(service))
 	s.echoAt(ctx, t, "glass", "reich")
 	c := &cutting{site: s, judge: s.capture(ctx, t, judged...), session: s.telnet(ctx, t)}
 	must(t, c.session.Say(ctx, "warming up H"))

@@ -31,6 +31,9 @@ const (
 	// KindCancel: a Handoff that is waited for is not wanted any more. Its Result
 	// comes all the same.
 	KindCancel Kind = "cancel"
+	// KindPrepare: the Client will be handed off to Target soon. It stays, and
+	// nothing changes for it. Answer: Prepared, with its Tag.
+	KindPrepare Kind = "prepare"
 	// KindAdopt: the frame's descriptor is a connection of the contact address and
 	// shall be a client, with the frame's state. Answer: Adopted, with its Tag.
 	KindAdopt Kind = "adopt"
@@ -44,6 +47,8 @@ const (
 	// says why, and the frame's descriptor is the client again. A failure
 	// without a descriptor: the client is not there any more.
 	KindResult Kind = "result"
+	// KindPrepared: the target is ready for a while, or Failure says why not.
+	KindPrepared Kind = "prepared"
 	// KindAdopted: Client is the new client's name, or Failure says why not.
 	KindAdopted Kind = "adopted"
 	// KindFault: the application broke the protocol, see Failure; the session ends.
@@ -102,7 +107,7 @@ type Failure struct {
 
 // carries tells whether a frame of a kind may have a descriptor and a state.
 var carries = map[Kind]struct{ file, state bool }{
-	KindAccept: {}, KindWithdraw: {}, KindUnlisten: {}, KindReturn: {}, KindClose: {}, KindCancel: {}, KindAdopted: {}, KindFault: {},
+	KindAccept: {}, KindWithdraw: {}, KindUnlisten: {}, KindReturn: {}, KindClose: {}, KindCancel: {}, KindPrepare: {}, KindPrepared: {}, KindAdopted: {}, KindFault: {},
 	KindHandoff:   {state: true},
 	KindAdopt:     {file: true, state: true},
 	KindDelivered: {file: true, state: true},

@@ -20,7 +20,7 @@ type Status struct {
 	Dataplane string            `json:"dataplane,omitempty"`
 	Started   time.Time         `json:"started"`
 	Services  []Service         `json:"services,omitempty"`
-	Counters  map[string]uint64 `json:"counters,omitempty"` // of the data plane
+	Counters  map[string]uint64 `json:"counters,omitempty"` // by "part.name"
 }
 
 // Service is one service in the status.

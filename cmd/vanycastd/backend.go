@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/vanycast/vanycast/api"
@@ -45,22 +44,6 @@ func (d *host) Status() wire.Status {
 		s.Services = append(s.Services, shown)
 	}
 	return s
-}
-
-// counters are those of all parts; their names differ.
-func (d *host) counters() map[string]uint64 {
-	all := d.plane.Counters()
-	if d.correspondent != nil {
-		maps.Copy(all, d.correspondent.Counters())
-	}
-	if d.homeAgent != nil {
-		maps.Copy(all, d.homeAgent.Counters())
-	}
-	if d.replica != nil {
-		maps.Copy(all, d.replica.agent.Counters())
-		maps.Copy(all, d.replica.peers.Counters())
-	}
-	return all
 }
 
 // Replicas implements api.Backend.

@@ -57,13 +57,17 @@ func (d *host) message(m mhsock.Received) bool {
 func (d *host) refuse(m mhsock.Received, limit *mhsock.Limiter) {
 	_, err := mipv6.Parse(m.Message)
 	if err == nil {
+		d.signalling.unclaimed.Add(1)
 		return
 	}
+	d.signalling.malformed.Add(1)
 	p := mhsock.Refusal(m, err)
 	if p == nil || !limit.Allow(time.Now(), p.Dst) {
 		return
 	}
 	if err := d.mh.Send(p); err != nil {
 		d.log.Debug("refusal not sent", "to", p.Dst, "err", err)
+		return
 	}
+	d.signalling.answered.Add(1)
 }

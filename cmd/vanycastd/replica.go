@@ -38,6 +38,7 @@ type replica struct {
 	d         *host
 	peers     *peer.Node
 	anycast   *anycast.Node
+	live      map[netip.Addr]*framework.Live // by contact address; of openReplica only
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
@@ -49,7 +50,10 @@ type replica struct {
 // openReplica makes the role's parts in the order of their dependence, and has
 // them closed in the reverse order.
 func (d *host) openReplica(closing func(func() error), start func(string, func(context.Context) error) func()) (err error) {
-	r := &replica{d: d, addresses: make(map[netip.Addr]*anycast.Address), services: make(map[string]*framework.Service)}
+	r := &replica{
+		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
+		services: make(map[string]*framework.Service),
+	}
 	kernel, err := handoff.NewKernel(maxBuried)
 	if err != nil {
 		return err
@@ -59,13 +63,10 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	}
 	closing(r.peers.Close)
 
-	first := d.cfg.Services[0]
 	r.anycast, err = anycast.New(anycast.Config{
-		CareOf:          d.careOf(),
-		HomeLifetime:    first.HomeLifetime,
-		BindingLifetime: first.BindingLifetime,
-		InUse:           r.inUse,
-		Logger:          d.log,
+		CareOf: d.careOf(),
+		InUse:  r.inUse,
+		Logger: d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers)})
 	if err != nil {
 		return err
@@ -91,10 +92,11 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Peers:   r.peers,
 		Anycast: r.binder,
 		TCP:     kernel,
+		Modes:   r.mode,
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
-		Timing:  handoff.Timing{Handoff: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.HandoffTimeout })},
+		Timing:  handoff.Timing{Handoff: d.cfg.Services[0].HandoffTimeout}, // the same for all,
 	})
 	closing(func() error { r.agent.Close(); return nil })
 	d.replica = r
@@ -124,7 +126,7 @@ func (d *host) openPeers() (*peer.Node, error) {
 		Certificate:    certificate,
 		Authority:      authority,
 		Allowed:        func(a netip.Addr) bool { return known[a] },
-		ConnectTimeout: longest(d.cfg.Services, func(s *conf.Service) time.Duration { return s.ConnectTimeout }),
+		ConnectTimeout: d.cfg.Services[0].ConnectTimeout, // the same for all
 		Logger:         d.log,
 	})
 }
@@ -137,6 +139,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
 			return err
@@ -144,6 +147,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
 		r.mu.Unlock()
+		r.live[s.ContactAddress] = framework.NewLive()
 	}
 	service, err := framework.New(framework.Config{
 		Service:       s.Name,
@@ -160,6 +164,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 	}, framework.Deps{
 		Agent:   r.agent,
 		Address: handoff.AnycastBinder{Address: address},
+		Live:    r.live[s.ContactAddress],
 		Observe: r.observe,
 		Logger:  r.d.log,
 	})
@@ -188,11 +193,7 @@ func (r *replica) register(ctx context.Context) {
 		wg.Go(func() {
 			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 				err := address.Active(ctx)
-				if err == nil {
-					r.d.log.Info("contact node", "contact", s.ContactAddress, "home_agent", s.HomeAgent)
-					return
-				}
-				if ctx.Err() != nil {
+				if err == nil || ctx.Err() != nil {
 					return
 				}
 				r.d.log.Error("not registered at the home agent", "contact", s.ContactAddress, "err", err, "retry_in", pause)
@@ -281,6 +282,18 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 	return false
 }
 
+// mode is how a service's clients are handed off.
+func (r *replica) mode(service string) handoff.Mode {
+	for i := range r.d.cfg.Services {
+		if s := &r.d.cfg.Services[i]; s.Name == service {
+			if m, ok := handoff.ParseMode(s.Mode); ok {
+				return m
+			}
+		}
+	}
+	return handoff.ModeBest
+}
+
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
 	s, ok := r.service(o.Service)
 	if !ok || s.Contact() != o.Contact {
@@ -297,13 +310,4 @@ func (r *replica) deliver(c *handoff.Client) {
 		return
 	}
 	s.Deliver(c)
-}
-
-// longest is the largest of the services' values: the channel and the handoffs
-// are common to all.
-func longest(services []conf.Service, value func(*conf.Service) time.Duration) (d time.Duration) {
-	for i := range services {
-		d = max(d, value(&services[i]))
-	}
-	return d
 }

@@ -33,6 +33,7 @@ type host struct {
 	homeAgent     *homeagent.Role     // nil without the role
 	replica       *replica            // nil without the role
 	api           *api.Server
+	signalling    signalling
 }
 
 // run starts the roles of the configuration and serves until ctx ends; then it

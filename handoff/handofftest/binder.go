@@ -51,6 +51,11 @@ func (b *binder) Mark(client netip.Addr) ([]byte, error) {
 	if err := b.h.w.fault(b.h.addr, "mark"); err != nil {
 		return nil, err
 	}
+	return b.Preview(client)
+}
+
+// Preview is Mark without its effect.
+func (b *binder) Preview(client netip.Addr) ([]byte, error) {
 	b.h.w.mu.Lock()
 	defer b.h.w.mu.Unlock()
 	var last uint16
@@ -60,10 +65,33 @@ func (b *binder) Mark(client netip.Addr) ([]byte, error) {
 	return binary.BigEndian.AppendUint16(nil, last), nil
 }
 
+// Prepare notes that the host has done return routability: Start needs no more.
+func (b *binder) Prepare(ctx context.Context, client netip.Addr, _ []byte) error {
+	if err := b.h.w.fault(b.h.addr, "prepare"); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	b.h.prepared[binding{b.contact, client}] = true
+	return nil
+}
+
 // Ready: always.
 func (b *binder) Ready(netip.Addr) time.Time { return time.Time{} }
 
 func (b *binder) Start(ctx context.Context, client, _ netip.Addr, mark []byte) error {
+	b.h.mu.Lock()
+	prepared := b.h.prepared[binding{b.contact, client}]
+	delete(b.h.prepared, binding{b.contact, client})
+	b.h.mu.Unlock()
+	if !prepared {
+		if err := b.h.w.fault(b.h.addr, "routability"); err != nil {
+			return err
+		}
+	}
 	if err := b.h.w.fault(b.h.addr, "start"); err != nil {
 		return err
 	}

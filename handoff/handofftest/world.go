@@ -37,7 +37,8 @@ type World struct {
 	// Fate decides of each call; nil delivers all.
 	Fate func(from, to netip.Addr, kind peer.Kind) Fate
 	// Fault decides whether an operation of a host fails: freeze, extract, thaw,
-	// insert, activate, mark, start, start-unheard (the client is bound, the host
+	// insert, activate, mark, prepare, routability (only where nothing was
+	// prepared), start, start-unheard (the client is bound, the host
 	// does not learn it), reclaim, bind. nil lets all succeed.
 	Fault func(host netip.Addr, operation string) error
 
@@ -75,6 +76,7 @@ type Host struct {
 	tuples   map[tuple]*socket
 	buried   map[tuple]*grave
 	held     map[binding]bool
+	prepared map[binding]bool
 	nextFD   int
 	down     bool
 }
@@ -87,7 +89,8 @@ func (w *World) Host(addr netip.Addr) *Host {
 	if h == nil {
 		h = &Host{
 			w: w, addr: addr, handlers: make(map[peer.Kind]peer.Handler), sockets: make(map[int]*socket),
-			tuples: make(map[tuple]*socket), buried: make(map[tuple]*grave), held: make(map[binding]bool), nextFD: 3,
+			tuples: make(map[tuple]*socket), buried: make(map[tuple]*grave), held: make(map[binding]bool),
+			prepared: make(map[binding]bool), nextFD: 3,
 		}
 		w.hosts[addr] = h
 	}

@@ -45,7 +45,7 @@ type action struct {
 	kind   actionKind
 	packet *mipv6.Packet    // of actSend
 	addr   netip.Addr       // of the neighbour discovery actions
-	tunnel dataplane.Tunnel // of the tunnel actions; only Home for actRemoveTunnel
+	tunnel dataplane.Tunnel // of the tunnel actions; without CareOf for actRemoveTunnel
 	answer *answer
 }
 
@@ -68,10 +68,31 @@ func (c *core) message(now time.Time, r mhsock.Received) (actions []action, hand
 		c.count(CounterMalformed)
 		return c.limited(now, mhsock.Refusal(r, err)), true // §9.2
 	}
-	if u, ok := m.(*mipv6.BindingUpdate); ok && u.HomeRegistration {
-		return c.update(now, &answer{received: r, update: u}), true
+	u, ok := m.(*mipv6.BindingUpdate)
+	if !ok {
+		return nil, false
+	}
+	a := &answer{received: r, update: u}
+	if u.HomeRegistration {
+		return c.update(now, a), true
+	}
+	if b, ok := c.cache.Lookup(now, a.request().Key); ok && b.HomeRegistration {
+		return c.refuse(now, a, mipv6.StatusRegistrationTypeChange), true // §9.5.1
 	}
 	return nil, false
+}
+
+// event takes what the data plane noticed: a Home Address option that no
+// registration covers draws a Binding Error (§9.3.3).
+func (c *core) event(now time.Time, e dataplane.Event) []action {
+	if e.Kind != dataplane.UnknownHomeAddress || !mipv6.IsUnicastRoutable(e.Source) || !mipv6.IsUnicastRoutable(e.Dest) {
+		return nil
+	}
+	p := &mipv6.Packet{Src: e.Dest, Dst: e.Source}
+	if p.Carry(&mipv6.BindingError{Status: mipv6.UnknownBinding, Home: e.Home}, nil) != nil {
+		return nil
+	}
+	return c.limited(now, p)
 }
 
 // poll does what is due.
@@ -124,7 +145,7 @@ func (c *core) withdraw(now time.Time) (actions []action) {
 // has (§10.3.2).
 func (c *core) removed(b bindings.Binding) []action {
 	delete(c.adverts, b.Home)
-	actions := []action{{kind: actRemoveTunnel, tunnel: dataplane.Tunnel{Home: b.Home}}}
+	actions := []action{{kind: actRemoveTunnel, tunnel: dataplane.Tunnel{Home: b.Home, HomeAgent: c.cfg.Address}}}
 	for _, a := range defended(b.Home, b.LinkLocal) {
 		actions = append(actions, action{kind: actRemoveProxy, addr: a})
 	}

@@ -3,6 +3,8 @@ package homeagent
 import (
 	"errors"
 	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 // perform does what the core wants, in order.
@@ -34,10 +36,13 @@ func (r *Role) act(a action) error {
 		return r.deps.Link.RemoveProxy(a.addr)
 	case actSetTunnel:
 		r.log.Info("registration", "home", a.tunnel.Home, "care_of", a.tunnel.CareOf)
-		return r.deps.Plane.SetTunnel(a.tunnel)
+		if err := r.deps.Plane.SetTunnel(a.tunnel); err != nil {
+			return err
+		}
+		return r.deps.Plane.SetBinding(dataplane.Binding{Local: a.tunnel.HomeAgent, Home: a.tunnel.Home, CareOf: a.tunnel.CareOf})
 	case actRemoveTunnel:
 		r.log.Info("registration ended", "home", a.tunnel.Home)
-		return r.deps.Plane.RemoveTunnel(a.tunnel.Home)
+		return errors.Join(r.deps.Plane.RemoveBinding(a.tunnel.HomeAgent, a.tunnel.Home), r.deps.Plane.RemoveTunnel(a.tunnel.Home))
 	}
 	return nil
 }

@@ -25,6 +25,11 @@ import (
 type Plane interface {
 	SetTunnel(dataplane.Tunnel) error
 	RemoveTunnel(home netip.Addr) error
+	// The home agent's own traffic with a mobile node is route optimised: its
+	// registrations are in the binding cache like any other (RFC 6275 §9.3).
+	SetBinding(dataplane.Binding) error
+	RemoveBinding(local, home netip.Addr) error
+	Events() <-chan dataplane.Event
 }
 
 // Sender is what the role needs of a mhsock.Conn. Neighbour discovery leaves
@@ -117,6 +122,7 @@ func (r *Role) Counters() map[string]uint64 {
 func (r *Role) Run(ctx context.Context) error {
 	listened := make(chan error, 1)
 	go func() { listened <- r.listen(ctx) }()
+	events := r.deps.Plane.Events()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -132,6 +138,12 @@ func (r *Role) Run(ctx context.Context) error {
 				return r.Close()
 			}
 			return errors.Join(err, r.Close())
+		case e, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			r.do(func(now time.Time) ([]action, bool) { return r.core.event(now, e), true })
 		case <-timer.C:
 			r.do(func(now time.Time) ([]action, bool) { return r.core.poll(now), true })
 		case <-r.wake:

@@ -46,6 +46,13 @@ func (a *answer) packet(r bindings.Result) *mipv6.Packet {
 	return p
 }
 
+func (a *answer) send(r bindings.Result) []action {
+	if p := a.packet(r); p != nil {
+		return []action{{kind: actSend, packet: p}}
+	}
+	return nil
+}
+
 // update takes a home registration (§10.3.1) or deregistration (§10.3.2). It is
 // always acknowledged, whatever its A bit says (§10.3.1).
 func (c *core) update(now time.Time, a *answer) []action {
@@ -54,16 +61,25 @@ func (c *core) update(now time.Time, a *answer) []action {
 		c.count(CounterInvalid)
 		return nil
 	}
+	if _, ok := mipv6.FindOption[*mipv6.NonceIndices](a.update); ok {
+		c.count(CounterInvalid) // of return routability: not in a home registration (§9.5.1)
+		return nil
+	}
 	if a.received.Dst != c.cfg.Address {
 		return c.refuse(now, a, mipv6.StatusHomeRegistrationNotSupported)
 	}
-	if c.pending[home] != nil {
-		// Its retransmission, or another's attempt: whoever comes too early
-		// comes again. Detection ends within a second, and is answered once.
-		c.count(CounterPending)
-		return nil
-	}
 	request := a.request()
+	if p := c.pending[home]; p != nil {
+		if !request.Deletes() || !bindings.After(request.Sequence, p.answer.update.Sequence) {
+			// Its retransmission, or another's attempt: whoever comes too early
+			// comes again. Detection ends within a second, and is answered once.
+			c.count(CounterPending)
+			return nil
+		}
+		// The mobile node no longer wants what is being probed for it.
+		c.count(CounterAccepted)
+		return append(c.unpend(home), a.send(bindings.Result{Status: mipv6.StatusAccepted, Sequence: request.Sequence})...)
+	}
 	if request.Deletes() {
 		return c.answered(now, a, c.cache.Update(now, request))
 	}
@@ -110,10 +126,7 @@ func (c *core) answered(now time.Time, a *answer, r bindings.Result) []action {
 	case bindings.Removed:
 		actions = c.removed(b)
 	}
-	if p := a.packet(r); p != nil {
-		actions = append(actions, action{kind: actSend, packet: p})
-	}
-	return actions
+	return append(actions, a.send(r)...)
 }
 
 func (c *core) tunnel(b bindings.Binding, a *answer) action {

@@ -80,10 +80,11 @@ func (e ICMPError) NoMobileIPv6() bool {
 
 // Reply is an empty packet that goes back to where the message came from: to
 // its true source, with a type 2 routing header if the message had a Home
-// Address option (RFC 6275 §9.5.4, §10.3.1).
+// Address option (RFC 6275 §9.5.4, §10.3.1). A mobile node that is at home
+// again, whose care-of address is its home address, is written to without.
 func (r Received) Reply() *mipv6.Packet {
 	p := &mipv6.Packet{Src: r.Dst, Dst: r.Source()}
-	if r.CareOf.IsValid() {
+	if r.CareOf.IsValid() && r.CareOf != r.Src {
 		p.RoutingHome = r.Src
 	}
 	return p
