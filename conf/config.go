@@ -17,6 +17,7 @@ type Config struct {
 	Services      []Service
 	HomeAgent     *HomeAgent
 	Correspondent *Correspondent
+	IPsec         []IPsec
 
 	where *located // lines of the keys, for checks that come after loading
 }
@@ -84,6 +85,8 @@ type Service struct {
 	Replicas       []netip.Addr // care-of addresses, this host's among them
 	Policy         string       // local, random
 
+	IPsec IPsecMode // of the registration at the home agent
+
 	NeverSelf           bool // the policy never chooses this host while another is left
 	ContactOnly         bool // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
@@ -110,6 +113,7 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+	IPsec         IPsecMode
 }
 
 // Correspondent is the section [correspondent]. It may be left out: the role

@@ -9,6 +9,7 @@ func (r *reader) homeAgent(t *table, iface string) *HomeAgent {
 		MaxLifetime:   t.lifetime("max_lifetime", defaultMaxLifetime, maxLifetime),
 		MaxBindings:   t.integer("max_bindings", defaultHomeBindings, 1, maxEntries),
 		HomeAddresses: t.addresses("home_addresses"),
+		IPsec:         t.ipsecMode(),
 	}
 	if s, ok := get[string](t, "prefix", `an IPv6 prefix in quotes, as "2001:db8:9::/64"`); ok {
 		h.Prefix = t.prefix("prefix", s)

@@ -17,7 +17,7 @@ var _ api.Backend = (*host)(nil)
 func (d *host) Status() wire.Status {
 	s := wire.Status{
 		Version: version(), Name: d.cfg.Node.Name, CareOf: d.careOf(), Interface: d.cfg.Node.Interface,
-		Dataplane: "bpf", Started: d.started, Counters: d.counters(),
+		Dataplane: string(d.planeKind), Started: d.started, Counters: d.counters(),
 	}
 	for _, r := range d.cfg.Node.Roles {
 		s.Roles = append(s.Roles, string(r))

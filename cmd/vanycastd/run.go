@@ -14,6 +14,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/correspondent"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/homeagent"
+	"github.com/vanycast/vanycast/mipv6/ipsec"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -28,7 +29,9 @@ type host struct {
 	started time.Time
 
 	plane         dataplane.Plane
-	mh            *mhsock.Socket
+	planeKind     conf.DataPlane
+	mh            mhsock.Conn
+	ipsec         *ipsec.Endpoint     // nil if nothing is protected
 	correspondent *correspondent.Role // nil without the role
 	homeAgent     *homeagent.Role     // nil without the role
 	replica       *replica            // nil without the role
@@ -73,11 +76,11 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return func() { cancel(); <-done }
 	}
 
-	if d.plane, err = openPlane(cfg, logger); err != nil {
+	if d.plane, d.planeKind, err = openPlane(cfg, logger); err != nil {
 		return err
 	}
 	closing(d.plane.Close)
-	if d.mh, err = mhsock.Open(logger); err != nil {
+	if err := d.openMobility(); err != nil {
 		return err
 	}
 	closing(d.mh.Close)

@@ -2,15 +2,15 @@ package ipsec
 
 // Names of the counters (Endpoint.Counters), in packets.
 const (
-	CounterSealed         = "esp_out"                 // protected and given to the host
-	CounterOpened         = "esp_in"                  // opened and passed on
-	CounterUnknown        = "esp_drop_unknown_spi"    // for no association of ours
-	CounterMalformed      = "esp_drop_malformed"      // of a form that no sender makes
-	CounterAuthentication = "esp_drop_authentication" // forged, damaged, or another key
-	CounterReplay         = "esp_drop_replay"         // was there before
-	CounterSelector       = "esp_drop_selector"       // holds what its association is not for
-	CounterClearIn        = "ipsec_drop_clear_in"     // came in clear and had to be protected
-	CounterClearOut       = "ipsec_drop_clear_out"    // could not be protected, and was not sent
+	CounterSealed         = "sealed"                 // protected and given to the host
+	CounterOpened         = "opened"                 // opened and passed on
+	CounterUnknown        = "dropped_unknown_spi"    // for no association of ours
+	CounterMalformed      = "dropped_malformed"      // of a form that no sender makes
+	CounterAuthentication = "dropped_authentication" // forged, damaged, or another key
+	CounterReplay         = "dropped_replay"         // was there before
+	CounterSelector       = "dropped_selector"       // holds what its association is not for
+	CounterClearIn        = "dropped_unprotected"    // came in clear and had to be protected
+	CounterClearOut       = "unsent"                 // could not be protected, and was not sent
 )
 
 func newCounters() map[string]uint64 {

@@ -6,29 +6,23 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
-// Tunnels is what a home agent needs of a data plane.
-type Tunnels interface {
-	SetTunnel(dataplane.Tunnel) error
-	RemoveTunnel(home netip.Addr) error
-}
-
 // Plane stands between a home agent and its data plane: it has the tunnels of
 // protected home addresses leave Mobility Headers to ESP, and the Endpoint learn
 // where they are registered.
 type Plane struct {
+	dataplane.Plane
 	endpoint *Endpoint
-	tunnels  Tunnels
 }
 
 // NewPlane makes a Plane.
-func NewPlane(e *Endpoint, t Tunnels) *Plane { return &Plane{e, t} }
+func NewPlane(e *Endpoint, p dataplane.Plane) *Plane { return &Plane{p, e} }
 
 // SetTunnel declares a binding of the home agent.
 func (p *Plane) SetTunnel(t dataplane.Tunnel) error {
 	// Known before the first packet can be taken; forgotten if nothing comes of it.
 	before, was := p.endpoint.register(t.Home, t.CareOf)
 	t.Protect = p.endpoint.Protects(t.Home)
-	err := p.tunnels.SetTunnel(t)
+	err := p.Plane.SetTunnel(t)
 	if err != nil {
 		if was {
 			p.endpoint.register(t.Home, before)
@@ -42,7 +36,7 @@ func (p *Plane) SetTunnel(t dataplane.Tunnel) error {
 // RemoveTunnel removes it.
 func (p *Plane) RemoveTunnel(home netip.Addr) error {
 	p.endpoint.unregister(home)
-	return p.tunnels.RemoveTunnel(home)
+	return p.Plane.RemoveTunnel(home)
 }
 
 // Protects tells whether the Mobility Headers of a home address of this home

@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 // flow is a flow with a route of its own.
@@ -82,7 +83,7 @@ func (p *Plane) RemoveRoute(f dataplane.Flow) error {
 
 func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
 	delete(p.narrow, path{f.Home, f.Client})
-	if err := errors.Join(p.deleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
+	if err := errors.Join(p.host.DeleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
 		return err
 	}
 	delete(p.flows, f)
@@ -98,27 +99,27 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 	h := c.hop
 	if state.Kind == dataplane.Optimised {
 		var err error
-		if h, err = p.lookup(f.Client, c.CareOf); err != nil {
+		if h, err = p.host.Lookup(f.Client, c.CareOf); err != nil {
 			old := state.installed
 			state.installed = nil
-			return errors.Join(err, p.deleteRoute(old))
+			return errors.Join(err, p.host.DeleteRoute(old))
 		}
 	}
-	own := h.gateway != c.hop.gateway
-	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.mtu {
-		h.mtu = n.mtu
+	own := h.Gateway != c.hop.Gateway
+	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.MTU {
+		h.MTU = n.mtu
 	}
 	if own { // map first
 		if err := p.putFlow(f, state, true); err != nil {
 			return err
 		}
 	}
-	if h != c.hop && h != (hop{}) {
-		if err := p.setRoute(&state.installed, p.route(host(f.Client), c.table, h)); err != nil {
+	if h != c.hop && h != (hostnet.Hop{}) {
+		if err := p.host.SetRoute(&state.installed, p.host.Route(hostnet.Single(f.Client), c.table, h)); err != nil {
 			return err
 		}
 	} else {
-		if err := p.deleteRoute(state.installed); err != nil {
+		if err := p.host.DeleteRoute(state.installed); err != nil {
 			return err
 		}
 		state.installed = nil

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 // programs are the loaded objects; programsObjects is made by bpf2go.
@@ -50,7 +52,7 @@ func load(cfg Config, link netlink.Link) (*programs, error) {
 		if errors.As(err, &v) {
 			return nil, fmt.Errorf("loading the eBPF programs: %w: %+v", err, v)
 		}
-		return nil, fmt.Errorf("loading the eBPF programs: %w", explain(err, "CONFIG_BPF_SYSCALL"))
+		return nil, fmt.Errorf("loading the eBPF programs: %w", dataplane.Explain(err, "CONFIG_BPF_SYSCALL"))
 	}
 	return p, nil
 }

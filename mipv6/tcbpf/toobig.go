@@ -1,20 +1,19 @@
 package tcbpf
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
+	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
 )
 
-// Path MTU discovery. A router on the path answers a rewritten packet by quoting
-// it as it was on the wire, and our kernel finds no socket for that. So the
-// message is translated to what it means for the packet before: its transport
-// then sends smaller, at once.
+// Path MTU discovery: a message about a rewritten packet is translated (see
+// package pathmtu) to what it means for the packet before; its transport then
+// sends smaller, at once.
 //
 // The kernel takes no path MTU under 1280 from such a message. Where the room for
 // our headers makes it so, the flow gets a route that says it, for a while.
@@ -37,40 +36,17 @@ type narrowPath struct {
 	until time.Time
 }
 
-var (
-	errNotOurs  = errors.New("quotes no packet of ours")
-	errBadMTU   = errors.New("impossible path MTU")
-	errTooMany  = errors.New("too many narrow paths are known")
-	errTooShort = errors.New("too short")
-)
+var errTooMany = errors.New("too many narrow paths are known")
 
 // readTooBig hears Packet Too Big messages until the socket is closed.
 func (p *Plane) readTooBig() {
-	buffer := make([]byte, 65536)
-	for {
-		n, from, err := p.icmp.receive.ReadFrom(buffer)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			p.logger.Error("receiving ICMPv6", "error", err)
-			return
-		}
-		router, ok := netip.AddrFromSlice(from.(*net.IPAddr).IP)
-		if !ok {
-			continue
-		}
-		p.handleTooBig(router, buffer[:n])
+	if err := p.icmp.Receive(p.handleTooBig); err != nil {
+		p.logger.Error("path MTU discovery", "error", err)
 	}
 }
 
-// handleTooBig counts and logs; a message about packets that are not rewritten
-// is the kernel's alone.
-func (p *Plane) handleTooBig(router netip.Addr, message []byte) {
-	mtu, q, err := parseTooBig(message)
-	if err != nil {
-		return
-	}
+// handleTooBig counts and logs.
+func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 	p.own.tooBigIn.Add(1)
 	if p.enter() != nil {
 		return
@@ -78,75 +54,62 @@ func (p *Plane) handleTooBig(router netip.Addr, message []byte) {
 	defer p.mu.Unlock()
 	if err := p.learn(router, mtu, q); err != nil {
 		p.own.tooBigInvalid.Add(1)
-		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.source, "destination", q.destination, "error", err)
+		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "error", err)
 		return
 	}
 	p.own.tooBigTold.Add(1)
-	p.logger.Debug("path MTU", "router", router, "mtu", mtu, "from", q.from(), "to", q.to())
-}
-
-// parseTooBig reads an ICMPv6 message: errNotOurs where what it quotes has not
-// the form of a rewritten packet.
-func parseTooBig(b []byte) (mtu int, q quote, err error) {
-	if len(b) < tooBigHeaderLength || b[0] != typePacketTooBig {
-		return 0, quote{}, errTooShort
-	}
-	q, ok := parseQuote(b[tooBigHeaderLength:])
-	if !ok {
-		return 0, quote{}, errNotOurs
-	}
-	return int(binary.BigEndian.Uint32(b[4:])), q, nil
+	p.logger.Debug("path MTU", "router", router, "mtu", mtu, "from", q.From(), "to", q.To())
 }
 
 // learn finds whose packet it was and lets its sender know.
-func (p *Plane) learn(router netip.Addr, mtu int, q quote) error {
+func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
 	whose, local, err := p.owner(&q)
 	if err != nil {
 		return err
 	}
-	link, err := p.mtu.read()
+	link, err := p.host.MTU()
 	if err != nil {
 		return err
 	}
-	if mtu < minimumMTU || mtu >= link {
-		return fmt.Errorf("%w: %d", errBadMTU, mtu)
+	if mtu < pathmtu.MinimumMTU || mtu >= link {
+		return fmt.Errorf("%w: %d", pathmtu.ErrBadMTU, mtu)
 	}
-	mtu -= overhead
+	mtu -= hostnet.Overhead
 	if !local {
 		return p.setNarrow(whose, mtu)
 	}
-	if mtu < minimumMTU {
+	if mtu < pathmtu.MinimumMTU {
 		if err := p.setNarrow(whose, mtu); err != nil {
 			return err
 		}
-		mtu = minimumMTU // the transport will look, and see the route
+		mtu = pathmtu.MinimumMTU // the transport will look, and see the route
 	}
-	return p.icmp.tell(router, mtu, q.original)
+	return p.icmp.Tell(router, mtu, q.Original)
 }
 
 // owner tells whose path the packet took, and whether its sender is on this
 // host.
-func (p *Plane) owner(q *quote) (whose path, local bool, err error) {
-	from, to := q.from(), q.to()
-	switch q.kind {
-	case quotedTunnel:
-		if c, ok := p.contacts[from]; ok && c.CareOf == q.source && c.HomeAgent == q.destination {
+func (p *Plane) owner(q *pathmtu.Quote) (whose path, local bool, err error) {
+	from, to := q.From(), q.To()
+	switch q.Kind {
+	case pathmtu.Tunnel:
+		if c, ok := p.contacts[from]; ok && c.CareOf == q.Source && c.HomeAgent == q.Destination {
 			return path{from, to}, true, nil
 		}
-		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.source && t.CareOf == q.destination {
+		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.Source && t.CareOf == q.Destination {
 			return path{home: to}, p.locals[from], nil
 		}
-	case quotedHomeAddress:
+	case pathmtu.HomeAddress:
 		f, ok := p.flows[dataplane.Flow{Home: from, Client: to}]
-		if c := p.contacts[from]; ok && f.Kind == dataplane.Optimised && c != nil && c.CareOf == q.source {
+		if c := p.contacts[from]; ok && f.Kind == dataplane.Optimised && c != nil && c.CareOf == q.Source {
 			return path{from, to}, true, nil
 		}
-	case quotedRouting:
-		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.destination {
+	case pathmtu.RoutingHeader:
+		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.Destination {
 			return path{home: to}, true, nil
 		}
 	}
-	return path{}, false, errNotOurs
+	return path{}, false, pathmtu.ErrNotOurs
 }
 
 // setNarrow remembers a narrow path and makes its route.

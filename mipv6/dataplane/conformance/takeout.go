@@ -17,9 +17,9 @@ import (
 // passes as before; and ESP with a Home Address option reaches the signalling
 // without a binding (RFC 3776 §3.2). A backend that leaves this to its kernel is
 // no dataplane.Taker and has nothing to show here.
-func testProtect(t *testing.T, newPlane Factory) {
+func testProtect(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	taker, ok := p.agent.(dataplane.Taker)
 	if !ok {
 		return
@@ -80,9 +80,9 @@ func waitCounter(t *testing.T, p dataplane.Plane, name string, want uint64) {
 
 // testESPHomeAddress: ESP with a Home Address option that no binding covers
 // comes to the signalling, as a Mobility Header does.
-func testESPHomeAddress(t *testing.T, newPlane Factory) {
+func testESPHomeAddress(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	if _, ok := p.agent.(dataplane.Taker); !ok {
 		return
 	}

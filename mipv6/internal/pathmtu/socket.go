@@ -1,4 +1,4 @@
-package tcbpf
+package pathmtu
 
 import (
 	"encoding/binary"
@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// icmpSockets hear Packet Too Big messages and tell translated ones to the local
+// Sockets hear Packet Too Big messages and tell translated ones to the local
 // kernel.
-type icmpSockets struct {
+type Sockets struct {
 	receive net.PacketConn
 	send    int // IPPROTO_RAW: whole packets
 }
 
-func openICMP() (*icmpSockets, error) {
+// Open opens them in the network namespace of the calling thread.
+func Open() (*Sockets, error) {
 	c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
 	if err != nil {
 		return nil, fmt.Errorf("opening a raw ICMPv6 socket: %w", err)
@@ -33,26 +34,46 @@ func openICMP() (*icmpSockets, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening a raw IPv6 socket: %w", err), c.Close())
 	}
-	return &icmpSockets{receive: c, send: fd}, nil
+	return &Sockets{receive: c, send: fd}, nil
 }
 
 // Close closes both.
-func (s *icmpSockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
+func (s *Sockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
 
-// tell hands a Packet Too Big message to the local kernel as if the router had
-// quoted the packet that its sender made. It never leaves the host: its destination
-// is the quoted packet's source.
-func (s *icmpSockets) tell(router netip.Addr, mtu int, original []byte) error {
-	to := netip.AddrFrom16([16]byte(original[8:24]))
+// Tell hands a Packet Too Big message to the local kernel as if the router had
+// quoted the packet that its sender made: its transport sends smaller from then on.
+func (s *Sockets) Tell(router netip.Addr, mtu int, original []byte) error {
+	return s.tell(router, mtu, original)
+}
+
+// TellPath lets the local kernel know the MTU of the path between two addresses,
+// the first of which is its own, whatever transport uses it: for a message about
+// an ICMPv6 packet the kernel asks for no socket.
+func (s *Sockets) TellPath(router netip.Addr, mtu int, from, to netip.Addr) error {
+	packet := make([]byte, ipv6Length+transportLength)
+	packet[0] = 6 << 4
+	packet[5] = transportLength
+	packet[6], packet[7] = icmpv6, 64
+	copy(packet[8:], from.AsSlice())
+	copy(packet[24:], to.AsSlice())
+	return s.tell(router, mtu, packet)
+}
+
+// tell sends the message to the quoted packet's source: it never leaves the host.
+func (s *Sockets) tell(router netip.Addr, mtu int, quoted []byte) error {
+	to := netip.AddrFrom16([16]byte(quoted[8:24]))
 	if !router.IsGlobalUnicast() {
 		router = to
 	}
-	packet := tooBig(router, to, mtu, original)
+	packet := tooBig(router, to, mtu, quoted)
 	if err := unix.Sendto(s.send, packet, 0, &unix.SockaddrInet6{Addr: to.As16()}); err != nil {
 		return fmt.Errorf("telling %v of a path MTU of %d: %w", to, mtu, err)
 	}
 	return nil
 }
+
+// MinimumMTU is IPv6's, RFC 8200 §5.
+const MinimumMTU = 1280
 
 const (
 	icmpv6             = 58
@@ -63,7 +84,7 @@ const (
 // tooBig makes the whole packet, RFC 4443 §3.2: as much of the original as keeps
 // it within the minimum MTU.
 func tooBig(from, to netip.Addr, mtu int, original []byte) []byte {
-	original = original[:min(len(original), minimumMTU-ipv6Length-tooBigHeaderLength)]
+	original = original[:min(len(original), MinimumMTU-ipv6Length-tooBigHeaderLength)]
 	length := tooBigHeaderLength + len(original)
 	b := make([]byte, ipv6Length+length)
 	b[0] = 6 << 4

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
 )
 
 // Which packet was quoted, whose it was, and what is made of the message.
@@ -25,9 +26,9 @@ func TestTooBig(t *testing.T) {
 		"by a binding":    {in: routed, original: base("0008", "11", cn, h1) + udp8, whose: path{home: hexAddr(h1)}, local: true},
 		"tunnelled":       {in: tunnelled, original: base("0008", "11", h1, cx) + udp8, whose: path{hexAddr(h1), hexAddr(cx)}, local: true},
 		"of a home agent": {in: forwarded, original: base("0008", "11", cn, h2) + udp8, whose: path{home: hexAddr(h2)}},
-		"other client":    {in: base("0020", "3c", c1, cx) + "11" + hao + udp8, original: base("0008", "11", h1, cx) + udp8, err: errNotOurs},
-		"other care-of":   {in: base("0020", "3c", cx, cn) + "11" + hao + udp8, original: base("0008", "11", h1, cn) + udp8, err: errNotOurs},
-		"other tunnel":    {in: base("0030", "29", cx, ha) + base("0008", "11", h1, cx) + udp8, original: base("0008", "11", h1, cx) + udp8, err: errNotOurs},
+		"other client":    {in: base("0020", "3c", c1, cx) + "11" + hao + udp8, original: base("0008", "11", h1, cx) + udp8, err: pathmtu.ErrNotOurs},
+		"other care-of":   {in: base("0020", "3c", cx, cn) + "11" + hao + udp8, original: base("0008", "11", h1, cn) + udp8, err: pathmtu.ErrNotOurs},
+		"other tunnel":    {in: base("0030", "29", cx, ha) + base("0008", "11", h1, cx) + udp8, original: base("0008", "11", h1, cx) + udp8, err: pathmtu.ErrNotOurs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &Plane{
@@ -36,30 +37,17 @@ func TestTooBig(t *testing.T) {
 				bindings: map[bindingID]dataplane.Binding{{hexAddr(cn), hexAddr(h1)}: {Local: hexAddr(cn), Home: hexAddr(h1), CareOf: hexAddr(c1)}},
 				tunnels:  map[netip.Addr]dataplane.Tunnel{hexAddr(h2): {Home: hexAddr(h2), CareOf: hexAddr(c1), HomeAgent: hexAddr(ha)}},
 			}
-			mtu, q, err := parseTooBig(append([]byte{2, 0, 0, 0, 0, 0, 5, 0x14}, packet(t, c.in)[14:]...))
+			mtu, q, err := pathmtu.Parse(append([]byte{2, 0, 0, 0, 0, 0, 5, 0x14}, packet(t, c.in)[14:]...))
 			if err != nil || mtu != 1300 {
 				t.Fatalf("MTU %d, %v", mtu, err)
 			}
-			if want := packet(t, c.original)[14:]; !bytes.Equal(q.original, want) {
-				t.Errorf("original %x\nwant     %x", q.original, want)
+			if want := packet(t, c.original)[14:]; !bytes.Equal(q.Original, want) {
+				t.Errorf("original %x\nwant     %x", q.Original, want)
 			}
 			whose, local, err := p.owner(&q)
 			if whose != c.whose || local != c.local || !errors.Is(err, c.err) {
 				t.Errorf("owner %v, local %v, %v; want %v, %v, %v", whose, local, err, c.whose, c.local, c.err)
 			}
 		})
-	}
-}
-
-// The message itself; the bytes are scapy's.
-func TestTooBigMessage(t *testing.T) {
-	original := packet(t, base("0008", "11", h1, cn)+udp8)[14:]
-	want := packet(t, "6000000000383a40"+cx+h1+"0200897e000004ec"+base("0008", "11", h1, cn)+udp8)[14:]
-	if got := tooBig(hexAddr(cx), hexAddr(h1), 1260, original); !bytes.Equal(got, want) {
-		t.Errorf("got  %x\nwant %x", got, want)
-	}
-	long := append(original, make([]byte, 3001)...)
-	if got := tooBig(hexAddr(cx), hexAddr(h1), 1260, long); len(got) != minimumMTU {
-		t.Errorf("%d bytes, want %d", len(got), minimumMTU)
 	}
 }
