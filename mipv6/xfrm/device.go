@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,10 @@ type device struct {
 	link  netlink.Link
 	users map[netip.Addr]uint32 // by the handle of their filter
 	role  role
+	// narrow is the MTU inside while the path is too narrow for the least that
+	// an interface can have; 0: it is not.
+	narrow int
+	until  time.Time
 }
 
 // role is which half of a tunnel the device is, for the counters.
@@ -215,10 +220,14 @@ func (p *Plane) deviceMTU() (int, error) {
 // optimised traffic too, which is looked up here first.
 func (p *Plane) through(d *device, to netip.Prefix, table int) (*netlink.Route, error) {
 	mtu, err := p.deviceMTU()
-	return &netlink.Route{
+	r := &netlink.Route{
 		LinkIndex: d.link.Attrs().Index, Dst: hostnet.IPNet(to), Table: table,
 		Protocol: hostnet.Protocol, Priority: 1024, AdvMSS: segment(mtu),
-	}, err
+	}
+	if d.narrow > 0 {
+		r.MTU, r.AdvMSS = d.narrow, segment(d.narrow)
+	}
+	return r, err
 }
 
 // segment is the TCP segment size of an MTU: less the IPv6 and the TCP header.

@@ -14,7 +14,7 @@ func (p *Plane) follow(ctx context.Context, c *hostnet.Changes) {
 	c.Follow(ctx, p.host.Link.Attrs().Index, hostnet.Follower{
 		Addresses: func() { p.locked(p.syncLocals) },
 		Settled:   func() { p.locked(p.mirrorAll) },
-		Tick:      func(time.Time) {},
+		Tick:      func(now time.Time) { p.locked(func() error { return p.widen(now) }) },
 	})
 }
 
