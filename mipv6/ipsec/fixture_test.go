@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/esp"
 	"github.com/vanycast/vanycast/mipv6/ipsec"
 )
@@ -63,3 +64,8 @@ func newEndpoint(t testing.TB, side ipsec.Side, m *memory, g ...ipsec.Generation
 	}
 	return e
 }
+
+// nopPlane moves nothing.
+type nopPlane struct{ dataplane.Plane }
+
+func (nopPlane) RemoveTunnel(netip.Addr) error { return nil }
