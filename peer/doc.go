@@ -24,3 +24,6 @@ const (
 	KindOffer                    // handoff: would you take this client?
 	KindOutcome                  // handoff: what became of that handoff?
 )
+
+// KindKeys: IPsec keys for a contact node, from a replica that was given them.
+const KindKeys Kind = 16

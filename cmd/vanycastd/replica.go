@@ -86,6 +86,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
+	r.peers.Handle(peer.KindKeys, d.handleKeys)
 
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
