@@ -25,5 +25,11 @@ const (
 	KindOutcome                  // handoff: what became of that handoff?
 )
 
+// Those of package relay.
+const (
+	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
+	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
+)
+
 // KindKeys: IPsec keys for a contact node, from a replica that was given them.
-const KindKeys Kind = 16
+const KindKeys Kind = 24

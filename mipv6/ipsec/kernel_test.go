@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +63,7 @@ func needESP(t *testing.T, h *lab.Host) {
 
 func xfrmCommand(t *testing.T, h *lab.Host, args ...string) (string, error) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ip", append([]string{"-n", h.Namespace(), "xfrm"}, args...)...).CombinedOutput()
+	out, err := h.Command(t.Context(), "ip", append([]string{"xfrm"}, args...)...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }
 

@@ -21,13 +21,20 @@ const (
 	programsMapCounters          = "counters"
 	programsMapEvents            = "events"
 	programsMapLocals            = "locals"
+	programsMapRelays            = "relays"
 	programsMapRoutes            = "routes"
+	programsMapStamps            = "stamps"
+	programsMapSteering          = "steering"
 	programsMapTaken             = "taken"
 	programsMapTunnels           = "tunnels"
 	programsProgVanycastEgress   = "vanycast_egress"
 	programsProgVanycastIngress  = "vanycast_ingress"
+	programsProgVanycastKeep     = "vanycast_keep"
+	programsProgVanycastRelease  = "vanycast_release"
 	programsVarIgnoreHomeAddress = "ignore_home_address"
 	programsVarInterfaceIndex    = "interface_index"
+	programsVarKeeperIndex       = "keeper_index"
+	programsVarLeavingHeader     = "leaving_header"
 	programsVarLinkHeader        = "link_header"
 )
 
@@ -75,6 +82,8 @@ type programsSpecs struct {
 type programsProgramSpecs struct {
 	VanycastEgress  *ebpf.ProgramSpec `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.ProgramSpec `ebpf:"vanycast_ingress"`
+	VanycastKeep    *ebpf.ProgramSpec `ebpf:"vanycast_keep"`
+	VanycastRelease *ebpf.ProgramSpec `ebpf:"vanycast_release"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
@@ -86,7 +95,10 @@ type programsMapSpecs struct {
 	Counters *ebpf.MapSpec `ebpf:"counters"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Locals   *ebpf.MapSpec `ebpf:"locals"`
+	Relays   *ebpf.MapSpec `ebpf:"relays"`
 	Routes   *ebpf.MapSpec `ebpf:"routes"`
+	Stamps   *ebpf.MapSpec `ebpf:"stamps"`
+	Steering *ebpf.MapSpec `ebpf:"steering"`
 	Taken    *ebpf.MapSpec `ebpf:"taken"`
 	Tunnels  *ebpf.MapSpec `ebpf:"tunnels"`
 }
@@ -97,6 +109,8 @@ type programsMapSpecs struct {
 type programsVariableSpecs struct {
 	IgnoreHomeAddress *ebpf.VariableSpec `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.VariableSpec `ebpf:"interface_index"`
+	KeeperIndex       *ebpf.VariableSpec `ebpf:"keeper_index"`
+	LeavingHeader     *ebpf.VariableSpec `ebpf:"leaving_header"`
 	LinkHeader        *ebpf.VariableSpec `ebpf:"link_header"`
 }
 
@@ -125,7 +139,10 @@ type programsMaps struct {
 	Counters *ebpf.Map `ebpf:"counters"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Locals   *ebpf.Map `ebpf:"locals"`
+	Relays   *ebpf.Map `ebpf:"relays"`
 	Routes   *ebpf.Map `ebpf:"routes"`
+	Stamps   *ebpf.Map `ebpf:"stamps"`
+	Steering *ebpf.Map `ebpf:"steering"`
 	Taken    *ebpf.Map `ebpf:"taken"`
 	Tunnels  *ebpf.Map `ebpf:"tunnels"`
 }
@@ -137,7 +154,10 @@ func (m *programsMaps) Close() error {
 		m.Counters,
 		m.Events,
 		m.Locals,
+		m.Relays,
 		m.Routes,
+		m.Stamps,
+		m.Steering,
 		m.Taken,
 		m.Tunnels,
 	)
@@ -149,6 +169,8 @@ func (m *programsMaps) Close() error {
 type programsVariables struct {
 	IgnoreHomeAddress *ebpf.Variable `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.Variable `ebpf:"interface_index"`
+	KeeperIndex       *ebpf.Variable `ebpf:"keeper_index"`
+	LeavingHeader     *ebpf.Variable `ebpf:"leaving_header"`
 	LinkHeader        *ebpf.Variable `ebpf:"link_header"`
 }
 
@@ -158,12 +180,16 @@ type programsVariables struct {
 type programsPrograms struct {
 	VanycastEgress  *ebpf.Program `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.Program `ebpf:"vanycast_ingress"`
+	VanycastKeep    *ebpf.Program `ebpf:"vanycast_keep"`
+	VanycastRelease *ebpf.Program `ebpf:"vanycast_release"`
 }
 
 func (p *programsPrograms) Close() error {
 	return _ProgramsClose(
 		p.VanycastEgress,
 		p.VanycastIngress,
+		p.VanycastKeep,
+		p.VanycastRelease,
 	)
 }
 

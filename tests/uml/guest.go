@@ -75,7 +75,9 @@ func guest(env []string) (status int, err error) {
 	cmd.Env = guestEnvironment()
 	cmd.Dir = "/tmp"
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	fmt.Println(commandBegins)
 	err = cmd.Run()
+	fmt.Println("\n" + commandEnds)
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return exit.ExitCode(), nil
 	}
@@ -96,11 +98,12 @@ func mountAll(env []string) error {
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
 		{"devtmpfs", "/dev", ""},
+		{"devpts", "/dev/pts", "newinstance,ptmxmode=0666"},
 		{"tmpfs", "/run", "mode=755"},
 		{"tmpfs", "/tmp", "mode=1777"},
 		{"hostfs", OutDir, out},
 	} {
-		if strings.HasPrefix(m.at, "/run/") {
+		if m.at == OutDir || m.kind == "devpts" {
 			if err := os.MkdirAll(m.at, 0o755); err != nil {
 				return err
 			}
@@ -115,9 +118,12 @@ func mountAll(env []string) error {
 			return err
 		}
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	for _, name := range hostPrograms {
-		// Of this program, by a way that the new /tmp does not hide.
-		if err := os.Symlink("/proc/1/exe", filepath.Join(hostBin, name)); err != nil {
+		if err := os.Symlink(self, filepath.Join(hostBin, name)); err != nil {
 			return err
 		}
 	}

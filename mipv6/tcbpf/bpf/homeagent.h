@@ -29,7 +29,7 @@ inline int home_agent_decapsulate(struct __sk_buff *skb, const struct ipv6 *oute
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &inner->source);
 
 	if (!t || !equal(&outer->source, &t->care_of) || !equal(&outer->destination, &t->home_agent))
-		return PASS;
+		return UNCLAIMED;
 	if (t->protect && upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY)
 		return drop(DROP_UNPROTECTED);
 	touch(&t->last_used);
