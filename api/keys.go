@@ -64,10 +64,7 @@ func rollKeys(k KeyKeeper, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Some were made: they must get to their replicas, whatever became of the rest.
-	answer := struct {
-		Deliveries []wire.KeyDelivery `json:"deliveries"`
-		Error      string             `json:"error,omitempty"`
-	}{deliveries, ""}
+	answer := wire.RolledKeys{Deliveries: deliveries}
 	if err != nil {
 		answer.Error = err.Error()
 	}

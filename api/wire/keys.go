@@ -21,7 +21,14 @@ type Key struct {
 // RollKeys asks a home agent for new keys.
 type RollKeys struct {
 	Contact   netip.Addr `json:"contact,omitzero"`    // default: all contact addresses
+	CareOf    netip.Addr `json:"care_of,omitzero"`    // default: all replicas that have keys
 	Algorithm string     `json:"algorithm,omitempty"` // default: as before
+}
+
+// RolledKeys are new keys; with an error they are those that were made before it.
+type RolledKeys struct {
+	Deliveries []KeyDelivery `json:"deliveries"`
+	Error      string        `json:"error,omitempty"`
 }
 
 // KeyDelivery is new keys on their way to the replica that they are for. Secret.
@@ -46,6 +53,7 @@ type RevokeKeys struct {
 
 // RevokedKey is a pair whose keys were revoked.
 type RevokedKey struct {
-	Contact netip.Addr `json:"contact"`
-	CareOf  netip.Addr `json:"care_of"`
+	Contact    netip.Addr `json:"contact"`
+	CareOf     netip.Addr `json:"care_of"`
+	Registered bool       `json:"registered"` // it was registered there, and is no more
 }

@@ -58,7 +58,7 @@ func (d *host) RollKeys(r wire.RollKeys) ([]wire.KeyDelivery, error) {
 	if d.ipsec == nil || d.homeAgent == nil {
 		return nil, fmt.Errorf("%w: keys are rolled at the home agent", api.ErrNoKeys)
 	}
-	deliveries, err := d.ipsec.Roll(r.Contact, esp.Algorithm(r.Algorithm))
+	deliveries, err := d.ipsec.Roll(time.Now(), ipsec.Which{Home: r.Contact, CareOf: r.CareOf}, esp.Algorithm(r.Algorithm))
 	out := make([]wire.KeyDelivery, len(deliveries))
 	for i, v := range deliveries {
 		out[i] = wire.KeyDelivery{
@@ -67,7 +67,7 @@ func (d *host) RollKeys(r wire.RollKeys) ([]wire.KeyDelivery, error) {
 		}
 	}
 	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("%w: no [[ipsec]] is for %v", api.ErrNoKeys, r.Contact)
+		err = fmt.Errorf("%w: no [[ipsec]] here is asked for, or those that are have no keys: name their care_of to give them some", api.ErrNoKeys)
 	}
 	return out, err
 }
@@ -81,7 +81,7 @@ func (d *host) RevokeKeys(r wire.RevokeKeys) ([]wire.RevokedKey, error) {
 	pairs, err := d.ipsec.Revoke(r.CareOf)
 	var out []wire.RevokedKey
 	for _, p := range pairs {
-		out = append(out, wire.RevokedKey{Contact: p.Home, CareOf: p.CareOf})
+		out = append(out, wire.RevokedKey{Contact: p.Home, CareOf: p.CareOf, Registered: d.homeAgent.Revoke(p.Home, p.CareOf)})
 	}
 	if errors.Is(err, ipsec.ErrNoPair) {
 		err = fmt.Errorf("%w: %w", api.ErrNoKeys, err)
@@ -114,6 +114,7 @@ func (d *host) LoadKeys(ctx context.Context, list []wire.KeyDelivery) []wire.Key
 	return out
 }
 
+// deliverKeys takes keys up, or gives them to the contact node that they are for.
 func (d *host) deliverKeys(ctx context.Context, v ipsec.Delivery) error {
 	if d.replica == nil {
 		return errors.New("keys are loaded at a replica")
@@ -121,8 +122,10 @@ func (d *host) deliverKeys(ctx context.Context, v ipsec.Delivery) error {
 	if v.Pair.CareOf == d.careOf() {
 		return d.installKeys(v)
 	}
-	if !d.contactNode(v.Pair.Home, v.Pair.CareOf) {
-		return fmt.Errorf("%v is no contact node of %v here", v.Pair.CareOf, v.Pair.Home)
+	for _, replica := range []netip.Addr{d.careOf(), v.Pair.CareOf} {
+		if !d.contactNode(v.Pair.Home, replica) {
+			return fmt.Errorf("%v is no contact node of %v here", replica, v.Pair.Home)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()

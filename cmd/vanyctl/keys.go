@@ -8,21 +8,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vanycast/vanycast/api/client"
 	"github.com/vanycast/vanycast/mipv6/esp"
 	"github.com/vanycast/vanycast/mipv6/ipsec"
 	"github.com/vanycast/vanycast/mipv6/ipsec/keyfile"
 )
 
-func newKeys() *cobra.Command {
+func newKeys(connect func() *client.Client) *cobra.Command {
 	keys := &cobra.Command{
 		Use:   "keys",
-		Short: "Makes and changes the IPsec keys of replicas and their home agent",
+		Short: "The IPsec keys of replicas and their home agent",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return errors.Join(cmd.Usage(), usageError{errors.New("keys: which command?")})
 		},
 	}
-	keys.AddCommand(newKeysNew())
+	keys.AddCommand(newKeysNew(), newKeysShow(connect), newKeysRoll(connect), newKeysLoad(connect), newKeysRevoke(connect))
 	return keys
 }
 

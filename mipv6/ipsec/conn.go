@@ -114,8 +114,8 @@ func (c *Conn) pumpClear() error {
 		if err != nil {
 			return err
 		}
-		if err := c.endpoint.Admit(r); err != nil {
-			c.log.Debug("mobility header dropped", "error", err)
+		if err := c.endpoint.Admit(time.Now(), r); err != nil {
+			c.log.Debug("mobility header dropped", "err", err)
 			continue
 		}
 		c.pass(r)
@@ -132,10 +132,10 @@ func (c *Conn) pumpESP() error {
 		o, err := c.endpoint.Open(time.Now(), r)
 		switch {
 		case err != nil:
-			c.log.Debug("ESP packet dropped", "from", r.Source(), "error", err)
+			c.log.Debug("ESP packet dropped", "from", r.Source(), "err", err)
 		case o.Forward != nil:
 			if err := c.wire.Forward(o.Forward, o.Dst); err != nil {
-				c.log.Debug("mobility header of a mobile node not sent on", "error", err)
+				c.log.Debug("mobility header of a mobile node not sent on", "err", err)
 			}
 		default:
 			c.pass(o.Received)
@@ -181,7 +181,7 @@ func (c *Conn) Forward(taken <-chan []byte) {
 					err = c.clear.Send(p)
 				}
 				if err != nil {
-					c.log.Debug("mobility header to a mobile node not sent on", "error", err)
+					c.log.Debug("mobility header to a mobile node not sent on", "err", err)
 				}
 			}
 		}

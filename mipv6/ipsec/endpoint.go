@@ -53,6 +53,7 @@ type Endpoint struct {
 	homeAgent  netip.Addr
 	registered map[netip.Addr]netip.Addr // home agent: home address to care-of address
 	counters   map[string]uint64
+	told       told // who sent in clear what had to be protected
 }
 
 // incoming is who a packet is for.
@@ -70,7 +71,7 @@ func New(cfg Config) (*Endpoint, error) {
 		rings: map[Pair]*ring{}, incoming: map[uint32]incoming{},
 		protected: map[netip.Addr]bool{}, registered: map[netip.Addr]netip.Addr{},
 		contacts: slices.Clone(cfg.Contacts), homeAgent: cfg.HomeAgent,
-		counters: newCounters(),
+		counters: newCounters(), told: told{},
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -166,7 +167,7 @@ func (e *Endpoint) Poll(now time.Time) {
 	for _, r := range e.rings {
 		gone, err := r.expire(now)
 		if err != nil {
-			e.log.Error("old keys kept", "error", err)
+			e.log.Error("old keys kept", "err", err)
 		}
 		e.stop(gone)
 		for _, l := range gone {
@@ -174,7 +175,7 @@ func (e *Endpoint) Poll(now time.Time) {
 		}
 		if r.dirty || len(gone) > 0 {
 			if err := r.saveNumbers(); err != nil {
-				e.log.Error("sequence numbers not saved", "contact", r.pair.Home, "care_of", r.pair.CareOf, "error", err)
+				e.log.Error("sequence numbers not saved", "contact", r.pair.Home, "care_of", r.pair.CareOf, "err", err)
 			}
 		}
 	}

@@ -2,7 +2,9 @@ package ipsec_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -210,7 +212,8 @@ func TestAdmit(t *testing.T) {
 		return mhsock.Received{Src: home, CareOf: pair.CareOf, Dst: pair.HomeAgent, Message: carried(t,
 			mipv6.Packet{Src: pair.CareOf, Dst: pair.HomeAgent, HomeAddress: home}, &mipv6.BindingUpdate{HomeRegistration: h, Lifetime: time.Minute})}
 	}
-	required, err := ipsec.New(ipsec.Config{HomeAgent: pair.HomeAgent})
+	var log strings.Builder
+	required, err := ipsec.New(ipsec.Config{HomeAgent: pair.HomeAgent, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,22 +223,25 @@ func TestAdmit(t *testing.T) {
 		r                  mhsock.Received
 		required, optional bool // admitted
 	}{
-		{"with keys", bu(pair.Home, true), true, false},
+		{"with keys", bu(pair.Home, true), false, false},
 		{"without keys", bu(foreign, true), false, true},
 		{"a correspondent's binding", bu(foreign, false), true, true},
 		{"too short", mhsock.Received{Src: pair.Home, Dst: pair.HomeAgent, Message: []byte{59, 0, 5}}, true, true},
 	} {
-		if tt.name == "with keys" {
-			tt.required = false
-		}
 		for name, c := range map[string]struct {
 			e    *ipsec.Endpoint
 			want bool
 		}{"required": {required, tt.required}, "optional": {optional, tt.optional}} {
-			if err := c.e.Admit(tt.r); (err == nil) != c.want || err != nil && !errors.Is(err, ipsec.ErrClear) {
+			if err := c.e.Admit(time.Now(), tt.r); (err == nil) != c.want || err != nil && !errors.Is(err, ipsec.ErrClear) {
 				t.Errorf("%s, %s: %v, want admitted: %v", tt.name, name, err, c.want)
 			}
 		}
+	}
+	if n := required.Counters()[ipsec.CounterClearIn]; n != 2 {
+		t.Errorf("%d counted, want 2", n)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d lines in the log, want one per source and minute:\n%s", n, log.String())
 	}
 }
 
@@ -275,7 +281,23 @@ func TestRevoke(t *testing.T) {
 	if err := send(g2, second.CareOf); err != nil {
 		t.Errorf("the other: %v", err)
 	}
-	if len(m1.generations) != 0 || len(m2.generations) != 1 {
+	// A roll gives it no new ones, unless it is named: then the replica, which has
+	// the old ones still, can take them.
+	if d, err := agent.Roll(time.Now(), ipsec.Which{}, ""); err != nil || len(d) != 1 || d[0].Pair != second {
+		t.Errorf("roll: %v, %v", d, err)
+	}
+	replica := newEndpoint(t, ipsec.Replica, &memory{}, g1)
+	d, err := agent.Roll(time.Now(), ipsec.Which{CareOf: pair.CareOf}, "")
+	if err == nil {
+		err = replica.Install(d[0])
+	}
+	if err != nil || len(m1.generations) != 1 {
+		t.Errorf("given keys again: %v, %d stored", err, len(m1.generations))
+	}
+	if _, err := agent.Revoke(pair.CareOf); err != nil {
+		t.Fatal(err)
+	}
+	if len(m1.generations) != 0 || len(m2.generations) != 2 {
 		t.Errorf("%d and %d generations are left in the files", len(m1.generations), len(m2.generations))
 	}
 	answer := mipv6.Packet{Src: pair.HomeAgent, Dst: pair.CareOf, RoutingHome: pair.Home, NextHeader: mipv6.ProtocolMobility}

@@ -210,14 +210,18 @@ func (p Pair) test(r mhsock.Received, next uint8, payload []byte) (mhsock.Receiv
 }
 
 // Admit applies the policy to a Mobility Header that came in clear: ErrClear if
-// it had to be protected.
-func (e *Endpoint) Admit(r mhsock.Received) error {
+// it had to be protected. The log has it once per source and minute.
+func (e *Endpoint) Admit(now time.Time, r mhsock.Received) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.mustBeProtected(r) {
 		return nil
 	}
 	e.counters[CounterClearIn]++
+	if e.told.tell(now, r.Source()) {
+		t, _ := mipv6.PeekType(r.Message)
+		e.log.Warn("dropped: not protected, and must be", "message", t, "from", r.Source(), "home", r.Src, "to", r.Dst)
+	}
 	return fmt.Errorf("%w: from %v to %v", ErrClear, r.Source(), r.Dst)
 }
 

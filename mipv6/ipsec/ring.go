@@ -26,8 +26,8 @@ const (
 	// Linger is how long an older generation is received after a newer one was
 	// heard: longer than any packet is under way.
 	Linger = time.Minute
-	// MaxGenerations bounds those of a pair: more are refused until the other
-	// end has taken up the newest.
+	// MaxGenerations bounds those of a pair. A replica that is not contact node
+	// says nothing for weeks, so that nobody knows which keys the other end has.
 	MaxGenerations = 4
 )
 
@@ -183,12 +183,33 @@ func (r *ring) expire(now time.Time) (gone []*live, err error) {
 			return nil, fmt.Errorf("ipsec: %v: forget old keys: %w", r.pair, err)
 		}
 		gone, r.live = r.live[:i:i], r.live[i:]
-		for _, l := range gone {
-			for _, a := range l.Associations {
-				delete(r.reserved, a.SPI)
-			}
-		}
+		r.forget(gone)
 		return gone, nil
 	}
 	return nil, nil
+}
+
+// forget gives up the numbers of generations that are no longer used.
+func (r *ring) forget(gone []*live) {
+	for _, l := range gone {
+		for _, a := range l.Associations {
+			delete(r.reserved, a.SPI)
+		}
+	}
+}
+
+// spare is the generation that has to go when there are too many: at the replica
+// the oldest, since the home agent goes to the newest as soon as it hears it; at
+// the home agent what the replica was given first of all that it never used, and
+// so was given better since.
+func (r *ring) spare() int {
+	if r.side == Replica {
+		return 0
+	}
+	for i, l := range r.live {
+		if l == r.sending() && i+1 < len(r.live) {
+			return i + 1
+		}
+	}
+	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vanycast/vanycast/mipv6/esp"
 )
@@ -15,19 +16,28 @@ type Delivery struct {
 	Generation Generation
 }
 
-// Roll makes a new generation at the home agent for each of its pairs whose
-// contact address is home (zero: all) and stores it. From then on it can be
-// received; it is used when the replica has shown to have it. An error means that
-// the pairs before it were rolled and are in what is returned.
-func (e *Endpoint) Roll(home netip.Addr, a esp.Algorithm) ([]Delivery, error) {
+// Which chooses pairs: an address that is not valid stands for all.
+type Which struct{ Home, CareOf netip.Addr }
+
+func (w Which) is(p Pair) bool {
+	return (!w.Home.IsValid() || w.Home == p.Home) && (!w.CareOf.IsValid() || w.CareOf == p.CareOf)
+}
+
+// Roll makes a new generation at the home agent for each of its pairs that is
+// chosen and stores it. From then on it can be received; it is used when the
+// replica has shown to have it. A pair without keys, as after Revoke, gets some
+// only if its replica is named. An error means that the pairs before it were
+// rolled and are in what is returned.
+func (e *Endpoint) Roll(now time.Time, which Which, a esp.Algorithm) ([]Delivery, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []Delivery
 	for _, r := range e.sorted() {
-		if r.side != HomeAgent || home.IsValid() && r.pair.Home != home {
+		if r.side != HomeAgent || !which.is(r.pair) || len(r.live) == 0 && !which.CareOf.IsValid() {
 			continue
 		}
-		number, algorithm := uint32(1), a
+		// The replica may have what we forgot: the time is higher than any count.
+		number, algorithm := uint32(now.Unix()), a
 		if n := len(r.live); n > 0 {
 			number = r.live[n-1].Number + 1
 			if algorithm == "" {
@@ -79,20 +89,28 @@ func (l *live) same(g Generation) bool {
 }
 
 // install stores a generation before it is used: what was used must be there
-// after a restart.
+// after a restart. If there are too many, one makes room.
 func (e *Endpoint) install(r *ring, g Generation) error {
-	before := r.generations()
-	if err := e.start(r, g, nil); err != nil {
-		return err
+	before := r.live
+	var gone []*live
+	if i := r.spare(); len(r.live) >= MaxGenerations {
+		gone = r.live[i : i+1 : i+1]
+		r.live = slices.Concat(r.live[:i], r.live[i+1:])
 	}
-	if err := r.store.SaveKeys(r.generations()); err != nil {
-		e.stop(r.live[len(before):])
-		r.live = r.live[:len(before):len(before)]
-		for _, a := range g.Associations {
-			delete(r.reserved, a.SPI)
+	err := e.start(r, g, nil)
+	if err == nil {
+		if err = r.store.SaveKeys(r.generations()); err != nil {
+			made := r.live[len(r.live)-1:]
+			e.stop(made)
+			r.forget(made)
 		}
+	}
+	if err != nil {
+		r.live = before
 		return err
 	}
+	e.stop(gone)
+	r.forget(gone)
 	return nil
 }
 

@@ -2,7 +2,7 @@ package ipsec_test
 
 import (
 	"errors"
-	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -137,7 +137,7 @@ func TestRollLosesNothing(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(rt, "step") {
 			case 0:
 				if rolls-len(e.replica.State()) < ipsec.MaxGenerations-2 && len(e.agent.State()) < ipsec.MaxGenerations && len(e.replica.State())+len(deliveries) < ipsec.MaxGenerations {
-					d, err := e.agent.Roll(netip.Addr{}, "")
+					d, err := e.agent.Roll(e.now, ipsec.Which{}, "")
 					if err != nil || len(d) != 1 {
 						rt.Fatalf("roll: %v, %v", d, err)
 					}
@@ -197,7 +197,7 @@ func TestRollOrder(t *testing.T) {
 			t.Errorf("%s: home agent sends with generation %d, want %d", when, s, agent)
 		}
 	}
-	d, err := e.agent.Roll(pair.Home, esp.AESCBCHMACSHA256)
+	d, err := e.agent.Roll(e.now, ipsec.Which{Home: pair.Home}, esp.AESCBCHMACSHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,14 +246,14 @@ func TestRollOrder(t *testing.T) {
 func TestRollNotStored(t *testing.T) {
 	e := newEnds(t, generate(t, 1, esp.AESGCM))
 	e.am.fails = true
-	if _, err := e.agent.Roll(netip.Addr{}, ""); !errors.Is(err, errStore) {
+	if _, err := e.agent.Roll(e.now, ipsec.Which{}, ""); !errors.Is(err, errStore) {
 		t.Fatalf("roll: %v", err)
 	}
 	if all, _ := e.generations(e.agent); len(all) != 1 {
 		t.Errorf("home agent has %v", all)
 	}
 	e.am.fails = false
-	d, err := e.agent.Roll(netip.Addr{}, "")
+	d, err := e.agent.Roll(e.now, ipsec.Which{}, "")
 	if err != nil || d[0].Generation.Number != 2 {
 		t.Fatalf("roll: %v, %v", d, err)
 	}
@@ -266,15 +266,58 @@ func TestRollNotStored(t *testing.T) {
 	}
 }
 
-// A roll that no replica takes up ends somewhere.
-func TestRollBounded(t *testing.T) {
+// A replica that is not contact node says nothing while keys are rolled again and
+// again. No end keeps more than it may, in memory or on disk, and when the replica
+// speaks at last it is understood; also where the last deliveries were lost, and
+// where all were.
+func TestRollUnheard(t *testing.T) {
+	const rolls = 3 * ipsec.MaxGenerations
+	for name, delivered := range map[string]int{"all": rolls, "all but two": rolls - 2, "none": 0} {
+		e := newEnds(t, generate(t, 1, esp.AESGCM))
+		for i := range rolls {
+			d, err := e.agent.Roll(e.now, ipsec.Which{}, "")
+			if err != nil {
+				t.Fatalf("%s: roll %d: %v", name, i, err)
+			}
+			if i >= delivered {
+				continue
+			}
+			if err := e.replica.Install(d[0]); err != nil {
+				t.Fatalf("%s: delivery %d: %v", name, i, err)
+			}
+		}
+		for end, m := range map[string]*memory{"replica": e.rm, "home agent": e.am} {
+			if len(m.generations) > ipsec.MaxGenerations {
+				t.Errorf("%s: %s stores %d generations", name, end, len(m.generations))
+			}
+		}
+		for _, p := range []ipsec.Purpose{ipsec.Update, ipsec.Acknowledgement, ipsec.TestInit, ipsec.Test} {
+			f := e.sent(t, p)
+			if _, err := f.to.Open(e.now, f.r); err != nil {
+				t.Errorf("%s: %v is lost: %v", name, p, err)
+			}
+		}
+	}
+}
+
+// What makes room for new keys comes back if they cannot be stored.
+func TestRollUnheardNotStored(t *testing.T) {
 	e := newEnds(t, generate(t, 1, esp.AESGCM))
 	for range ipsec.MaxGenerations - 1 {
-		if _, err := e.agent.Roll(netip.Addr{}, ""); err != nil {
+		if _, err := e.agent.Roll(e.now, ipsec.Which{}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := e.agent.Roll(netip.Addr{}, ""); !errors.Is(err, ipsec.ErrGeneration) {
-		t.Errorf("one more: %v", err)
+	before, _ := e.generations(e.agent)
+	e.am.fails = true
+	if _, err := e.agent.Roll(e.now, ipsec.Which{}, ""); !errors.Is(err, errStore) {
+		t.Fatalf("roll: %v", err)
+	}
+	if after, _ := e.generations(e.agent); !slices.Equal(after, before) {
+		t.Errorf("generations are %v, were %v", after, before)
+	}
+	e.am.fails = false
+	if d, err := e.agent.Roll(e.now, ipsec.Which{}, ""); err != nil || d[0].Generation.Number != before[len(before)-1]+1 {
+		t.Errorf("roll: %v, %v", d, err)
 	}
 }

@@ -56,7 +56,7 @@ func (s *ESP) Receive(ctx context.Context) (Received, error) {
 	err := s.esp.Each(ctx, func(d rawsock.Datagram) bool {
 		r, err := received(d)
 		if err != nil {
-			s.log.Debug("ESP packet dropped", "from", d.From, "error", err)
+			s.log.Debug("ESP packet dropped", "from", d.From, "err", err)
 			return false
 		}
 		got = r

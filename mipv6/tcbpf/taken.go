@@ -24,7 +24,7 @@ func (p *Plane) readTaken() {
 			return
 		}
 		if err != nil {
-			p.logger.Error("reading packets from the data plane", "error", err)
+			p.logger.Error("reading packets from the data plane", "err", err)
 			return
 		}
 		packet, ok := parseTaken(record.RawSample)
