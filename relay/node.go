@@ -89,6 +89,7 @@ type contact struct {
 	node    netip.Addr // the contact node, as far as known
 	active  bool       // it is this replica
 	deposed bool       // it was, and its own connections are to be registered
+	ready   bool       // the data plane has the contact address
 }
 
 // New makes a node without contact addresses. Run must run for leases to be
@@ -157,7 +158,8 @@ func (n *Node) Close() {
 }
 
 // Add makes a contact address known: the contact node is the first of its contact
-// nodes that is not this replica, until SetContactNode says otherwise.
+// nodes that is not this replica, until SetContactNode says otherwise. No route is
+// set until Ready says that the data plane has the address.
 func (n *Node) Add(c Contact) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -169,6 +171,23 @@ func (n *Node) Add(c Contact) {
 		}
 	}
 	n.contacts[c.Address] = ct
+}
+
+// Ready says that the data plane has the contact address from now on. What was
+// collected before is relayed from the first packet on.
+func (n *Node) Ready(contact netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[contact]
+	if ct == nil {
+		return
+	}
+	ct.ready = true
+	for _, e := range n.cache.All() {
+		if e.Contact.Addr() == contact {
+			n.syncQuietly(e.Conn)
+		}
+	}
 }
 
 // Remove forgets a contact address, whose routes the data plane removes with it.

@@ -26,7 +26,7 @@ type own struct {
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
 	o := n.owned[c]
 	ct := n.contacts[c.Contact.Addr()]
-	if ct == nil {
+	if ct == nil || !ct.ready {
 		return dataplane.Route{}, false
 	}
 	if o != nil {

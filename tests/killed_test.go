@@ -144,6 +144,22 @@ func (k *killing) round(ctx context.Context) {
 		_ = c.conn.Close()
 		k.talkers[i] = nil
 	}
+	if k.rand.IntN(2) == 0 { // else it is back before anybody has taken its place
+		must(t, k.contactNode(ctx, ""))
+		for _, c := range k.talkers {
+			if c != nil {
+				must(t, k.recovers(ctx, c, time.Now()))
+			}
+		}
+	}
+	if k.talkers[0] == nil {
+		// A client that was bound to a dead replica sends there until its binding
+		// lapses, which takes longer than this test.
+		must(t, k.daemons["modern"].Stop())
+		var err error
+		k.daemons["modern"], err = k.Start(ctx, "modern")
+		must(t, err)
+	}
 	var err error
 	k.daemons[victim], err = k.Start(ctx, victim)
 	must(t, err)
