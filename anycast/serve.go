@@ -32,9 +32,6 @@ func (n *Node) HandleAnchor(ctx context.Context, from netip.Addr, req []byte) ([
 	return n.relay.HandleAnchor(ctx, from, req)
 }
 
-// Counters are totals since the node was made, by name.
-func (n *Node) Counters() map[string]uint64 { return n.relay.Counters() }
-
 // HandleRefresh answers a call of kind peer.KindRefresh: a Binding Refresh
 // Request that reached the contact node. It fits peer.Handler.
 func (n *Node) HandleRefresh(_ context.Context, _ netip.Addr, req []byte) ([]byte, error) {

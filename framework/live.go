@@ -51,6 +51,13 @@ func (l *Live) of(client netip.Addr) int {
 	return l.byClient[client]
 }
 
+// has tells whether there is such a connection.
+func (l *Live) has(e ends) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byEnds[e] > 0
+}
+
 // others tells whether the client address has a connection besides this one.
 func (l *Live) others(e ends) bool {
 	l.mu.Lock()

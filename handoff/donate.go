@@ -125,6 +125,10 @@ func (d *donation) perform(a Action) Event {
 		d.start(d.g, a.Kind, func(ctx context.Context) Event {
 			return d.g.offer(ctx, d.target, d.binder, offer{Offer: d.req.offer(d.g.d.Self), mode: d.machine.Mode()})
 		})
+	case ActionDivert:
+		return d.do(a.Kind, func() error { return d.binder.Divert(d.target) })
+	case ActionUndo:
+		return d.do(a.Kind, d.binder.Undo)
 	case ActionFreeze:
 		d.frozenAt = time.Now()
 		return d.do(a.Kind, func() (err error) {
@@ -148,12 +152,18 @@ func (d *donation) perform(a Action) Event {
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()
-		return d.do(a.Kind, d.frozen.Thaw)
+		return d.do(a.Kind, func() error {
+			if d.machine.Mode() < ModeSeamless {
+				return d.frozen.Thaw()
+			}
+			return errors.Join(d.binder.Undo(), d.frozen.Thaw())
+		})
 	case ActionRelease:
 		d.thawedNow()
 		return d.do(a.Kind, func() error {
 			d.c.FD = -1
 			d.binder.Finish(client)
+			d.binder.Left()
 			d.g.bury(d.frozen)
 			return nil
 		})

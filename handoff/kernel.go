@@ -47,8 +47,14 @@ func (*Kernel) Insert(endpoint []byte) (Inserted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return kernelInserted{i}, nil
 }
+
+// kernelInserted lets kept packets come when they can be received.
+type kernelInserted struct{ *tcpcp.Inserted }
+
+// Activate implements Inserted.
+func (i kernelInserted) Activate(open func() error) (int, error) { return i.ActivateAfter(open) }
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {

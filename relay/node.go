@@ -74,6 +74,7 @@ type Node struct {
 	mu       sync.Mutex
 	contacts map[netip.Addr]*contact
 	owned    map[Conn]*own
+	seams    map[Conn]seam
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
@@ -113,7 +114,7 @@ func New(cfg Config, deps Deps) *Node {
 	n := &Node{
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
-		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
+		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -172,6 +173,11 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.owned {
 		if c.Contact.Addr() == contact {
 			delete(n.owned, c)
+		}
+	}
+	for c := range n.seams {
+		if c.Contact.Addr() == contact {
+			delete(n.seams, c)
 		}
 	}
 	for c := range n.routes {

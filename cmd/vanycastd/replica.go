@@ -93,6 +93,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Anycast: r.binder,
 		TCP:     kernel,
 		Modes:   r.mode,
+		Serves:  r.serves,
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
@@ -295,6 +296,15 @@ func (r *replica) mode(service string) handoff.Mode {
 		}
 	}
 	return handoff.ModeBest
+}
+
+func (r *replica) serves(contact, client netip.AddrPort) bool {
+	for _, s := range r.list() {
+		if s.Serves(contact, client) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *replica) admit(ctx context.Context, o handoff.Offer) error {

@@ -132,9 +132,12 @@ func (h *Host) Insert(endpoint []byte) (handoff.Inserted, error) {
 type inserted struct{ s *socket }
 
 // Activate makes the socket live.
-func (i *inserted) Activate() (int, error) {
+func (i *inserted) Activate(open func() error) (int, error) {
 	h := i.s.h
 	if err := h.w.fault(h.addr, "activate"); err != nil {
+		return -1, err
+	}
+	if err := open(); err != nil {
 		return -1, err
 	}
 	h.mu.Lock()
