@@ -74,12 +74,14 @@ func (p *Plane) follow(ctx context.Context, c *changes) {
 			if !ok {
 				c.routes, broken = nil, true
 			} else if concerns(u) {
+				p.forgetHops()
 				settle.Reset(calm)
 			}
 		case u, ok := <-c.links:
 			if !ok {
 				c.links, broken = nil, true
 			} else if int(u.Index) == p.link.Attrs().Index {
+				p.forgetHops()
 				settle.Reset(calm)
 			}
 		case _, ok := <-c.addrs:
@@ -87,11 +89,15 @@ func (p *Plane) follow(ctx context.Context, c *changes) {
 				c.addrs, broken = nil, true
 				continue
 			}
+			p.forgetHops()
 			p.locked(p.syncLocals)
 			settle.Reset(calm)
 		case <-settle.C:
 			p.mirrorAll()
 		case now := <-tick.C:
+			p.tells.Store(maxTells)
+			p.keeper.tick()
+			p.forgetHops()
 			p.locked(func() error { return p.forgetNarrow(now) })
 			if broken {
 				p.locked(p.syncLocals)
@@ -99,6 +105,13 @@ func (p *Plane) follow(ctx context.Context, c *changes) {
 			}
 		}
 	}
+}
+
+// forgetHops ends what hopTo remembers.
+func (p *Plane) forgetHops() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.hops)
 }
 
 // concerns tells a change that others made to unicast IPv6 routes.
@@ -138,6 +151,7 @@ func (p *Plane) locked(f func() error) {
 // again, changed or not: a link that was down for a moment took them along. It
 // gives way between pieces, for there may be very many.
 func (p *Plane) mirrorAll() {
+	p.forgetHops()
 	p.own.mirrored.Add(1)
 	var (
 		contacts []netip.Addr

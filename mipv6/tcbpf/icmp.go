@@ -39,9 +39,9 @@ func openICMP() (*icmpSockets, error) {
 // Close closes both.
 func (s *icmpSockets) Close() error { return errors.Join(s.receive.Close(), unix.Close(s.send)) }
 
-// tell hands a Packet Too Big message to the local kernel as if the router had
-// quoted the packet that its sender made. It never leaves the host: its destination
-// is the quoted packet's source.
+// tell sends a Packet Too Big message to a packet's source as if the router had
+// quoted the packet that it made. Where the source is a transport of this host the
+// message never leaves it.
 func (s *icmpSockets) tell(router netip.Addr, mtu int, original []byte) error {
 	to := netip.AddrFrom16([16]byte(original[8:24]))
 	if !router.IsGlobalUnicast() {

@@ -17,14 +17,13 @@ func TestTooBig(t *testing.T) {
 	forwarded := base("0030", "29", ha, c1) + base("0008", "11", cn, h2) + udp8
 	for name, c := range map[string]struct {
 		in, original string
-		whose        path
-		local        bool
+		owner        owner
 		err          error
 	}{
-		"optimised":       {in: optimised, original: base("0008", "11", h1, cn) + udp8, whose: path{hexAddr(h1), hexAddr(cn)}, local: true},
-		"by a binding":    {in: routed, original: base("0008", "11", cn, h1) + udp8, whose: path{home: hexAddr(h1)}, local: true},
-		"tunnelled":       {in: tunnelled, original: base("0008", "11", h1, cx) + udp8, whose: path{hexAddr(h1), hexAddr(cx)}, local: true},
-		"of a home agent": {in: forwarded, original: base("0008", "11", cn, h2) + udp8, whose: path{home: hexAddr(h2)}},
+		"optimised":       {in: optimised, original: base("0008", "11", h1, cn) + udp8, owner: owner{path: path{hexAddr(h1), hexAddr(cn)}, careOf: hexAddr(c1)}},
+		"by a binding":    {in: routed, original: base("0008", "11", cn, h1) + udp8, owner: owner{path: path{home: hexAddr(h1)}}},
+		"tunnelled":       {in: tunnelled, original: base("0008", "11", h1, cx) + udp8, owner: owner{path: path{hexAddr(h1), hexAddr(cx)}, careOf: hexAddr(c1)}},
+		"of a home agent": {in: forwarded, original: base("0008", "11", cn, h2) + udp8, owner: owner{path: path{home: hexAddr(h2)}, sender: senderForwarded}},
 		"other client":    {in: base("0020", "3c", c1, cx) + "11" + hao + udp8, original: base("0008", "11", h1, cx) + udp8, err: errNotOurs},
 		"other care-of":   {in: base("0020", "3c", cx, cn) + "11" + hao + udp8, original: base("0008", "11", h1, cn) + udp8, err: errNotOurs},
 		"other tunnel":    {in: base("0030", "29", cx, ha) + base("0008", "11", h1, cx) + udp8, original: base("0008", "11", h1, cx) + udp8, err: errNotOurs},
@@ -43,9 +42,9 @@ func TestTooBig(t *testing.T) {
 			if want := packet(t, c.original)[14:]; !bytes.Equal(q.original, want) {
 				t.Errorf("original %x\nwant     %x", q.original, want)
 			}
-			whose, local, err := p.owner(&q)
-			if whose != c.whose || local != c.local || !errors.Is(err, c.err) {
-				t.Errorf("owner %v, local %v, %v; want %v, %v, %v", whose, local, err, c.whose, c.local, c.err)
+			o, err := p.owner(&q)
+			if o != c.owner || !errors.Is(err, c.err) {
+				t.Errorf("owner %+v, %v; want %+v, %v", o, err, c.owner, c.err)
 			}
 		})
 	}

@@ -50,6 +50,27 @@ func (p *Plane) lookup(to, source netip.Addr) (hop, error) {
 	return h, nil
 }
 
+// ends are where packets go and what their source is then.
+type ends struct{ to, source netip.Addr }
+
+// hopTo is lookup, remembered for the moment: a handoff asks for the same client
+// and peer several times. The host's changes end what is remembered (follow.go).
+func (p *Plane) hopTo(to, source netip.Addr) (hop, error) {
+	const most = 4096
+	if h, ok := p.hops[ends{to, source}]; ok {
+		return h, nil
+	}
+	h, err := p.lookup(to, source)
+	if err != nil {
+		return hop{}, err
+	}
+	if len(p.hops) >= most {
+		clear(p.hops)
+	}
+	p.hops[ends{to, source}] = h
+	return h, nil
+}
+
 // route is the kernel's form of a route of ours to dst (a host, or ::/0).
 func (p *Plane) route(dst netip.Prefix, table int, h hop) *netlink.Route {
 	r := &netlink.Route{

@@ -17,6 +17,14 @@ const (
 	quotedRouting                          // destination care-of address, type 2 routing header
 )
 
+// length is what the rewriting added.
+func (k quoteKind) length() int {
+	if k == quotedTunnel {
+		return ipv6Length
+	}
+	return extensionLength
+}
+
 // quote is a quoted packet that one of our programs may have rewritten.
 type quote struct {
 	kind                quoteKind

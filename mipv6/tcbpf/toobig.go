@@ -100,7 +100,7 @@ func parseTooBig(b []byte) (mtu int, q quote, err error) {
 
 // learn finds whose packet it was and lets its sender know.
 func (p *Plane) learn(router netip.Addr, mtu int, q quote) error {
-	whose, local, err := p.owner(&q)
+	o, err := p.owner(&q)
 	if err != nil {
 		return err
 	}
@@ -111,12 +111,20 @@ func (p *Plane) learn(router netip.Addr, mtu int, q quote) error {
 	if mtu < minimumMTU || mtu >= link {
 		return fmt.Errorf("%w: %d", errBadMTU, mtu)
 	}
+	switch o.sender {
+	case senderClient:
+		return p.tellClient(o.careOf, mtu-overhead, q.original)
+	case senderPeer:
+		// The replica leaves room for one outer header in what its tunnel to us
+		// carries: a router in that tunnel would say the same.
+		return p.tellOthers(o.careOf, mtu+overhead-q.kind.length(), tunnelled(o.peer, o.careOf, q.original))
+	}
 	mtu -= overhead
-	if !local {
-		return p.setNarrow(whose, mtu)
+	if o.sender == senderForwarded {
+		return p.setNarrow(o.path, mtu)
 	}
 	if mtu < minimumMTU {
-		if err := p.setNarrow(whose, mtu); err != nil {
+		if err := p.setNarrow(o.path, mtu); err != nil {
 			return err
 		}
 		mtu = minimumMTU // the transport will look, and see the route
@@ -124,29 +132,86 @@ func (p *Plane) learn(router netip.Addr, mtu int, q quote) error {
 	return p.icmp.tell(router, mtu, q.original)
 }
 
-// owner tells whose path the packet took, and whether its sender is on this
-// host.
-func (p *Plane) owner(q *quote) (whose path, local bool, err error) {
+// sender is who made a packet that was rewritten here.
+type sender uint8
+
+const (
+	senderLocal     sender = iota // a transport of this host
+	senderForwarded               // somebody whose packets the kernel forwards by a route of ours
+	senderClient                  // a client whose packets we relay to another replica
+	senderPeer                    // the replica whose packets we send on
+)
+
+// owner tells whose path a packet took.
+type owner struct {
+	path   path
+	sender sender
+	careOf netip.Addr // ours, of a packet that was relayed
+	peer   netip.Addr // of senderPeer
+}
+
+// flowFor is the flow with a route that a packet follows.
+func (p *Plane) flowFor(f dataplane.Flow) (*flow, bool) {
+	if state, ok := p.flows[f]; ok {
+		return state, true
+	}
+	state, ok := p.flows[f.ClientFlow()]
+	return state, ok && !state.undeclared
+}
+
+func (p *Plane) owner(q *quote) (owner, error) {
 	from, to := q.from(), q.to()
+	if c, ok := p.contacts[from]; ok && c.CareOf == q.source {
+		return p.ownerOut(c, q)
+	}
 	switch q.kind {
 	case quotedTunnel:
-		if c, ok := p.contacts[from]; ok && c.CareOf == q.source && c.HomeAgent == q.destination {
-			return path{from, to}, true, nil
-		}
 		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.source && t.CareOf == q.destination {
-			return path{home: to}, p.locals[from], nil
+			o := owner{path: path{home: to}}
+			if !p.locals[from] {
+				o.sender = senderForwarded
+			}
+			return o, nil
 		}
-	case quotedHomeAddress:
-		f, ok := p.flows[dataplane.Flow{Home: from, Client: to}]
-		if c := p.contacts[from]; ok && f.Kind == dataplane.Optimised && c != nil && c.CareOf == q.source {
-			return path{from, to}, true, nil
+		if c, ok := p.contacts[to]; ok && c.CareOf == q.source {
+			f, ok := flowOf(q.original)
+			if !ok {
+				break
+			}
+			if state, ok := p.flowFor(f); ok && state.Kind == dataplane.RelayTo && state.Peer == q.destination {
+				return owner{path: path{to, from}, sender: senderClient, careOf: c.CareOf}, nil
+			}
 		}
 	case quotedRouting:
 		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.destination {
-			return path{home: to}, true, nil
+			return owner{path: path{home: to}}, nil
 		}
 	}
-	return path{}, false, errNotOurs
+	return owner{}, errNotOurs
+}
+
+// ownerOut is owner of what left with a contact address as its source.
+func (p *Plane) ownerOut(c *contact, q *quote) (owner, error) {
+	o := owner{path: path{q.from(), q.to()}, careOf: c.CareOf}
+	f, ok := outgoingFlowOf(q.original)
+	if !ok {
+		return owner{}, errNotOurs
+	}
+	state, ok := p.flowFor(f)
+	if ok && state.Kind == dataplane.RelayTo {
+		o.sender, o.peer = senderPeer, state.Peer
+	}
+	switch q.kind {
+	case quotedTunnel:
+		if q.destination == c.HomeAgent || ok && state.Kind == dataplane.Relayed && state.Peer == q.destination {
+			return o, nil
+		}
+	case quotedHomeAddress:
+		if ok && (state.Kind == dataplane.Optimised || state.Kind == dataplane.RelayTo && state.Via == dataplane.Optimised) {
+			return o, nil
+		}
+	}
+	return owner{}, errNotOurs
 }
 
 // setNarrow remembers a narrow path and makes its route.
