@@ -80,8 +80,10 @@ var ErrTaken = errors.New("handoff: the client is bound to the other side")
 // TCP moves endpoints out of and into this host's kernel; NewKernel makes the
 // real one. Its methods are safe for concurrent use.
 type TCP interface {
-	// Freeze stops the connection; fd stays the caller's until Thaw.
-	Freeze(fd int) (Frozen, error)
+	// Freeze stops the connection; fd stays the caller's until Thaw. divert is
+	// called when nothing leaves any more and what comes is still taken; if it
+	// fails nothing is frozen.
+	Freeze(fd int, divert func() error) (Frozen, error)
 	// Insert makes a frozen connection out of an encoded endpoint.
 	Insert(endpoint []byte) (Inserted, error)
 	// Bury keeps a frozen connection until the given time, so that it swallows

@@ -11,7 +11,7 @@ import (
 // under way; when Step returns another, or the machine has ended, what is left
 // of the former is cancelled and its result not reported any more.
 //
-//	offering ─ (diverting) ─ freezing ─ extracting ─ sending ─────────────── released
+//	offering ─ freezing ─ extracting ─ sending ─────────────── released
 //	    │          │           │           │ no answer            │
 //	    │          │           │         asking ⇄ reclaiming      │
 //	    │          │           │           │ ours                 │
@@ -50,8 +50,6 @@ type donorState uint8
 const (
 	donorNew donorState = iota
 	donorOffering
-	donorDiverting
-	donorUndoing
 	donorFreezing
 	donorExtracting
 	donorSending
@@ -64,7 +62,7 @@ const (
 	donorEnded
 )
 
-var donorStates = [...]string{"new", "offering", "diverting", "undoing", "freezing", "extracting", "sending", "asking", "reclaiming", "pausing", "thawing", "binding", "releasing", "ended"}
+var donorStates = [...]string{"new", "offering", "freezing", "extracting", "sending", "asking", "reclaiming", "pausing", "thawing", "binding", "releasing", "ended"}
 
 // String names the state.
 func (s donorState) String() string { return donorStates[s] }
@@ -106,7 +104,7 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 	case donorNew:
 		switch {
 		case e.Kind == EventStart && d.offered:
-			return d.commit(now)
+			return d.freeze(now)
 		case e.Kind == EventStart:
 			d.enter(donorOffering, now, d.timing.offer(d.mode))
 			return do(ActionOffer)
@@ -119,24 +117,7 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 			d.enter(donorExtracting, now, 0)
 			return do(ActionExtract)
 		case EventFailed: // the socket is as it was
-			if d.mode >= ModeSeamless {
-				d.err = e.Err
-				d.enter(donorUndoing, now, 0)
-				return do(ActionUndo)
-			}
 			return d.end(e.Err)
-		}
-	case donorDiverting:
-		switch e.Kind {
-		case EventFailed: // it works without, but packets may be lost
-			d.mode = ModePrepared
-			return d.freeze(now)
-		case EventDone:
-			return d.freeze(now)
-		}
-	case donorUndoing:
-		if e.Kind == EventDone || e.Kind == EventFailed {
-			return d.end(errors.Join(d.err, e.Err))
 		}
 	case donorExtracting:
 		switch e.Kind {
@@ -177,7 +158,7 @@ func (d *Donor) offering(now time.Time, e Event) []Action {
 		if m := e.Outcome.Mode; m.valid() && m < d.mode {
 			d.mode = m
 		}
-		return d.commit(now)
+		return d.freeze(now)
 	case EventFailed, EventCancel:
 		return d.end(e.Err)
 	case EventUnsent:
@@ -188,15 +169,6 @@ func (d *Donor) offering(now time.Time, e Event) []Action {
 		return d.end(ErrClosed)
 	}
 	return nil
-}
-
-// commit begins the handoff proper.
-func (d *Donor) commit(now time.Time) []Action {
-	if d.mode < ModeSeamless {
-		return d.freeze(now)
-	}
-	d.enter(donorDiverting, now, 0)
-	return do(ActionDivert)
 }
 
 // freeze begins what the client may notice.

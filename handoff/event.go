@@ -35,15 +35,13 @@ type ActionKind uint8
 // EventUnsent, ActionReclaim perhaps with EventTaken.
 const (
 	ActionOffer    ActionKind = iota + 1 // donor: reach the target and offer the client
-	ActionDivert                         // donor: what comes for the client goes to the acceptor
-	ActionUndo                           // donor: and not any more
-	ActionFreeze                         // donor
+	ActionFreeze                         // donor: from now on what comes for the client goes to the acceptor, in ModeSeamless
 	ActionExtract                        // donor: the TCP endpoint and the anycast mark
 	ActionSend                           // donor: the request
 	ActionAsk                            // donor: what became of it
 	ActionReclaim                        // donor: a Binding Update with the acceptor's number
 	ActionWait                           // donor: nothing until the deadline
-	ActionThaw                           // donor: and take back what ActionDivert did
+	ActionThaw                           // donor: and what comes for the client stays here
 	ActionBind                           // donor: bind the client anew, whatever its number
 	ActionRelease                        // donor: let the client go
 	ActionAdmit                          // acceptor: can it be taken
@@ -56,7 +54,7 @@ const (
 	ActionEnd                            // Err of the donor, Outcome of the acceptor
 )
 
-var actionNames = [...]string{"", "offer", "divert", "undo", "freeze", "extract", "send", "ask", "reclaim", "wait", "thaw", "bind", "release",
+var actionNames = [...]string{"", "offer", "freeze", "extract", "send", "ask", "reclaim", "wait", "thaw", "bind", "release",
 	"admit", "insert", "start", "stop", "activate", "deliver", "abandon", "end"}
 
 // String names the action; records name the phases so.

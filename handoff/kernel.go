@@ -29,8 +29,8 @@ func NewKernel(limit int) (*Kernel, error) {
 }
 
 // Freeze implements TCP.
-func (k *Kernel) Freeze(fd int) (Frozen, error) {
-	f, err := tcpcp.Freeze(fd)
+func (k *Kernel) Freeze(fd int, divert func() error) (Frozen, error) {
+	f, err := tcpcp.FreezeWith(fd, divert)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,10 @@ func (h *Host) remove(s *socket) {
 }
 
 // Freeze is handoff.TCP's.
-func (h *Host) Freeze(fd int) (handoff.Frozen, error) {
+func (h *Host) Freeze(fd int, divert func() error) (handoff.Frozen, error) {
+	if err := divert(); err != nil {
+		return nil, err
+	}
 	if err := h.w.fault(h.addr, "freeze"); err != nil {
 		return nil, err
 	}
