@@ -14,18 +14,11 @@ const (
 	CounterLimited     = "dropped_limited"     // not answered because too much was asked
 )
 
-// Counters are totals since New, by the names above and those of package relay;
-// one that is not there is 0.
+// Counters are totals since New, by the names above; one that is not there is 0.
 func (n *Node) Counters() map[string]uint64 {
 	n.mu.Lock()
-	all := maps.Clone(n.core.counters)
-	n.mu.Unlock()
-	for name, v := range n.relay.Counters() {
-		if v > 0 {
-			all[name] = v
-		}
-	}
-	return all
+	defer n.mu.Unlock()
+	return maps.Clone(n.core.counters)
 }
 
 func (c *core) count(name string) { c.counters[name]++ }

@@ -32,6 +32,9 @@ func (n *Node) HandleAnchor(ctx context.Context, from netip.Addr, req []byte) ([
 	return n.relay.HandleAnchor(ctx, from, req)
 }
 
+// RelayCounters are those of package relay.
+func (n *Node) RelayCounters() map[string]uint64 { return n.relay.Counters() }
+
 // HandleRefresh answers a call of kind peer.KindRefresh: a Binding Refresh
 // Request that reached the contact node. It fits peer.Handler.
 func (n *Node) HandleRefresh(_ context.Context, _ netip.Addr, req []byte) ([]byte, error) {

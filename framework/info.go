@@ -49,9 +49,6 @@ func (s *Service) Clients() []ClientInfo {
 // for the service.
 func (s *Service) InUse(client netip.Addr) bool { return s.core.live.of(client) > 0 }
 
-// Serves tells whether a connection is served here. It never waits for the service.
-func (s *Service) Serves(local, remote netip.AddrPort) bool { return s.core.live.has(ends{local, remote}) }
-
 // ReplicaInfo is what this replica thinks of another.
 type ReplicaInfo struct {
 	Address  netip.Addr

@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -10,8 +11,9 @@ import (
 
 // Kernel is TCP in this host's kernel, through package tcpcp.
 type Kernel struct {
-	graves  *tcpcp.Graveyard
-	buffers sync.Pool // of *tcpcp.Buffers: what a busy connection has queued is long
+	graves   *tcpcp.Graveyard
+	openings *openings
+	buffers  sync.Pool // of *tcpcp.Buffers: what a busy connection has queued is long
 }
 
 var _ TCP = (*Kernel)(nil)
@@ -22,9 +24,11 @@ func NewKernel(limit int) (*Kernel, error) {
 	if err := tcpcp.Probe(); err != nil {
 		return nil, err
 	}
+	graves := tcpcp.NewGraveyard(limit)
 	return &Kernel{
-		graves:  tcpcp.NewGraveyard(limit),
-		buffers: sync.Pool{New: func() any { return new(tcpcp.Buffers) }},
+		graves:   graves,
+		openings: newOpenings(graves),
+		buffers:  sync.Pool{New: func() any { return new(tcpcp.Buffers) }},
 	}, nil
 }
 
@@ -58,7 +62,9 @@ func (i kernelInserted) Activate(open func() error) (int, error) { return i.Acti
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {
-	return k.graves.Bury(f.(kernelFrozen).Frozen, until)
+	frozen := f.(kernelFrozen).Frozen
+	err := k.graves.Bury(frozen, until)
+	return errors.Join(err, k.openings.watch(frozen.Tuple().Local.Addr()))
 }
 
 // Exhume implements TCP.
@@ -71,7 +77,10 @@ func (k *Kernel) Exhume(local, remote netip.AddrPort) (Frozen, bool) {
 }
 
 // Expire implements TCP.
-func (k *Kernel) Expire(now time.Time) (time.Time, error) { return k.graves.Expire(now) }
+func (k *Kernel) Expire(now time.Time) (time.Time, error) {
+	next, err := k.graves.Expire(now)
+	return next, errors.Join(err, k.openings.settle())
+}
 
 // kernelFrozen gives the endpoint encoded.
 type kernelFrozen struct {

@@ -13,10 +13,10 @@ func (n *Node) Counters() map[string]uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return map[string]uint64{
-		"relay_accepted": n.counts.accepted,     // updates taken as anchor
-		"relay_refused":  n.counts.refused,      // updates refused as anchor
-		"relay_entries":  uint64(n.cache.Len()), // connections in the cache
-		"relay_owned":    uint64(len(n.owned)),  // connections of ours that others relay
+		"accepted": n.counts.accepted,     // updates taken as anchor
+		"refused":  n.counts.refused,      // updates refused as anchor
+		"entries":  uint64(n.cache.Len()), // connections in the cache
+		"owned":    uint64(len(n.owned)),  // connections of ours that others relay
 	}
 }
 

@@ -41,20 +41,20 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 	if o != nil {
 		switch {
 		case o.held, o.lost:
-			return dataplane.Route{Kind: dataplane.Held, From: o.former}, true
+			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && n.bound[c.Flow().ClientFlow()]:
 			return dataplane.Route{}, false // it goes the client's way
 		case o.live && o.anchor != n.cfg.Self:
 			if ct.Direct && !o.expires.IsZero() && !n.deps.Now().Before(o.expires) {
 				// The lease is over: another may have the connection. Through an
 				// anchor we would not be heard; this way we would.
-				return dataplane.Route{Kind: dataplane.Held, From: o.former}, true
+				return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 			}
 			kind := dataplane.Relayed
 			if ct.Direct {
 				kind = dataplane.Direct
 			}
-			return dataplane.Route{Kind: kind, Peer: o.anchor, From: o.former}, true
+			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
 		case o.live:
 			return dataplane.Route{}, false
 		}
@@ -63,6 +63,14 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 		return dataplane.Route{Kind: dataplane.RelayTo, Peer: e.Owner, Via: n.via(c)}, true
 	}
 	return dataplane.Route{}, false
+}
+
+// former is the anchor before, if it was another replica.
+func (n *Node) former(o *own) netip.Addr {
+	if o.former == n.cfg.Self || o.former == o.anchor {
+		return netip.Addr{}
+	}
+	return o.former
 }
 
 func (n *Node) via(c Conn) dataplane.RouteKind {

@@ -34,7 +34,9 @@
 //
 // A late segment that meets no socket but a listener draws a reset. So the donor
 // keeps the frozen socket a while (Graveyard): it swallows them. It has to be
-// forgotten before the same connection is inserted on this host again.
+// forgotten before the same connection is inserted on this host again. It
+// would also swallow the SYN of a client that takes the same port for its next
+// connection; Openings tells when to let go of it.
 //
 // # Often
 //

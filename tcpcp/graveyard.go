@@ -3,6 +3,7 @@ package tcpcp
 import (
 	"container/heap"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type Graveyard struct {
 
 	mu      sync.Mutex
 	byTuple map[FourTuple]*grave
+	byLocal map[netip.Addr]int // how many
 	byTime  graves
 }
 
@@ -29,7 +31,7 @@ type grave struct {
 // NewGraveyard makes one for at most limit connections; the one whose time is
 // nearest goes when there are more. A limit below 1 is 1.
 func NewGraveyard(limit int) *Graveyard {
-	return &Graveyard{limit: max(limit, 1), byTuple: make(map[FourTuple]*grave)}
+	return &Graveyard{limit: max(limit, 1), byTuple: make(map[FourTuple]*grave), byLocal: make(map[netip.Addr]int)}
 }
 
 // Bury takes f over, to be forgotten at the given time. The error is of another
@@ -46,6 +48,7 @@ func (g *Graveyard) Bury(f *Frozen, until time.Time) error {
 	}
 	n := &grave{frozen: f, until: until}
 	g.byTuple[f.tuple] = n
+	g.byLocal[f.tuple.Local.Addr()]++
 	heap.Push(&g.byTime, n)
 	return errors.Join(errs...)
 }
@@ -94,6 +97,13 @@ func (g *Graveyard) Len() int {
 	return len(g.byTime)
 }
 
+// At is how many connections of a local address are here.
+func (g *Graveyard) At(local netip.Addr) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.byLocal[local]
+}
+
 // Close forgets all.
 func (g *Graveyard) Close() error {
 	g.mu.Lock()
@@ -108,6 +118,10 @@ func (g *Graveyard) Close() error {
 func (g *Graveyard) remove(n *grave) *Frozen {
 	heap.Remove(&g.byTime, n.index)
 	delete(g.byTuple, n.frozen.tuple)
+	local := n.frozen.tuple.Local.Addr()
+	if g.byLocal[local]--; g.byLocal[local] == 0 {
+		delete(g.byLocal, local)
+	}
 	return n.frozen
 }
 

@@ -17,7 +17,7 @@ var _ api.Backend = (*host)(nil)
 func (d *host) Status() wire.Status {
 	s := wire.Status{
 		Version: version(), Name: d.cfg.Node.Name, CareOf: d.careOf(), Interface: d.cfg.Node.Interface,
-		Dataplane: "bpf", Started: d.started, Counters: d.counters(),
+		Dataplane: string(d.planeKind), Started: d.started, Counters: d.counters(),
 	}
 	for _, r := range d.cfg.Node.Roles {
 		s.Roles = append(s.Roles, string(r))
@@ -77,6 +77,12 @@ func (d *host) Bindings() (out []wire.Binding) {
 				}
 				out = append(out, wire.Binding{
 					Role: "replica", Home: b.Contact, CareOf: b.CareOf, Peer: b.Peer, Sequence: b.Sequence, Expires: b.Expires, State: state,
+				})
+			}
+			for _, i := range contact.Relayed() {
+				out = append(out, wire.Binding{
+					Role: "relay", Home: i.Contact.Addr(), CareOf: i.Owner, Peer: i.Client.Addr(), Port: i.Client.Port(),
+					Sequence: i.Sequence, Expires: i.Expires, State: i.Route,
 				})
 			}
 		}

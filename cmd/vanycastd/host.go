@@ -1,15 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 
 	"github.com/vanycast/vanycast/conf"
-	"github.com/vanycast/vanycast/mipv6/dataplane"
-	"github.com/vanycast/vanycast/mipv6/tcbpf"
 )
 
 // resolveCareOf settles the care-of address and checks that the host has it.
@@ -54,27 +50,4 @@ func globalAddresses(name string) ([]netip.Addr, error) {
 		}
 	}
 	return out, nil
-}
-
-// openPlane opens the data plane that the configuration names. "auto" takes
-// eBPF: the kernel's own Mobile IPv6 has no backend in this version.
-func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, error) {
-	if cfg.Node.DataPlane == conf.DataPlaneXFRM {
-		return nil, errors.New(`node.dataplane = "xfrm": this version has no backend for the kernel's own Mobile IPv6; use "bpf" or "auto"`)
-	}
-	p, err := tcbpf.New(tcbpf.Config{
-		Interface: cfg.Node.Interface,
-		Logger:    logger,
-		// Without a correspondent or home agent nobody here could say which
-		// home addresses are true.
-		IgnoreHomeAddress: !cfg.Has(conf.RoleCorrespondent) && !cfg.Has(conf.RoleHomeAgent),
-	})
-	if err == nil {
-		return p, nil
-	}
-	// The probe may say it in the administrator's words.
-	if missing := tcbpf.Probe(); errors.As(missing, new(*tcbpf.MissingError)) {
-		err = missing
-	}
-	return nil, fmt.Errorf("data plane: %w", err)
 }

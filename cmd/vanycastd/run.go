@@ -28,6 +28,7 @@ type host struct {
 	started time.Time
 
 	plane         dataplane.Plane
+	planeKind     conf.DataPlane
 	mh            *mhsock.Socket
 	correspondent *correspondent.Role // nil without the role
 	homeAgent     *homeagent.Role     // nil without the role
@@ -73,7 +74,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return func() { cancel(); <-done }
 	}
 
-	if d.plane, err = openPlane(cfg, logger); err != nil {
+	if d.plane, d.planeKind, err = openPlane(cfg, logger); err != nil {
 		return err
 	}
 	closing(d.plane.Close)

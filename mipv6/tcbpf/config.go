@@ -2,6 +2,8 @@ package tcbpf
 
 import (
 	"log/slog"
+
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 // Config says where a Plane stands and how much it may hold.
@@ -41,7 +43,7 @@ func (c Config) withDefaults() Config {
 			*n = v
 		}
 	}
-	def(&c.RulePriority, 5100)
+	def(&c.RulePriority, hostnet.DefaultRulePriority)
 	def(&c.MaxRoutes, 1<<20)
 	def(&c.MaxBindings, 1<<20)
 	def(&c.MaxTunnels, 1<<16)
@@ -57,19 +59,5 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-const (
-	// protocol marks our rules and routes (rtm_protocol): a number that no routing
-	// daemon of /etc/iproute2/rt_protos uses.
-	protocol = 145
-	// firstTable is where the search for free table numbers starts.
-	firstTable = 145000
-	// overhead is what every route's MTU leaves room for: the outer header of the
-	// tunnel. Optimised traffic needs 24 bytes only, but Linux hosts that forward
-	// superpackets read the TCP header's length out of the extension header and
-	// then make segments too long.
-	overhead = 40
-	// minimumMTU is IPv6's, RFC 8200 §5.
-	minimumMTU = 1280
-	// maxContacts is the size of the contacts map, removed ones included.
-	maxContacts = 1024
-)
+// maxContacts is the size of the contacts map, removed ones included.
+const maxContacts = 1024

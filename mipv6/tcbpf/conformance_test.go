@@ -10,7 +10,7 @@ import (
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
-func TestConformance(t *testing.T) { conformance.Run(t, newPlane) }
+func TestConformance(t *testing.T) { conformance.Run(t, conformance.Backend{New: newPlane}) }
 
 // newPlane makes a plane on a host of the laboratory.
 func newPlane(t *testing.T, h *lab.Host, iface string) dataplane.Plane {

@@ -5,19 +5,18 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 // contact is a contact address on this host.
 type contact struct {
 	dataplane.Contact
 	table     int
-	hop       hop            // towards the home agent; zero: none
+	hop       hostnet.Hop    // towards the home agent; zero: none
 	installed *netlink.Route // the table's default route
 	address   bool           // is on lo
 	// connections is how many of its flows are single connections.
@@ -65,7 +64,7 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 	if err := p.makeRoomForContact(); err != nil {
 		return err
 	}
-	table, err := p.freeTable()
+	table, err := p.host.FreeTable()
 	if err != nil {
 		return err
 	}
@@ -85,94 +84,46 @@ func (p *Plane) installContact(c *contact) error {
 	if err := errors.Join(p.putContact(c), p.putRelays(c)); err != nil {
 		return err
 	}
-	for _, rule := range p.contactRules(c.Home, c.table) {
-		if err := p.nl.RuleAdd(rule); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("rule %v: %w", rule, explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
-		}
+	if err := p.host.AddRules(c.Home, c.table); err != nil {
+		return err
 	}
 	if err := p.mirrorContact(c); err != nil {
 		return err
 	}
-	addr := contactAddress(c.Home)
-	if err := p.nl.AddrAdd(p.lo, addr); err != nil {
-		return fmt.Errorf("adding the address to lo: %w", err)
-	}
 	c.address = true
-	if err := p.awaitLocal(c.Home); err != nil {
+	if err := p.host.AddContactAddress(c.Home, 0); err != nil {
 		return err
 	}
 	p.locals[c.Home] = true
 	return put(p.programs.Locals, mapAddress(c.Home), uint32(1))
 }
 
-// awaitLocal returns when the kernel delivers what comes to the address: it makes
-// the route for that in a worker of its own, some time after it took the address.
-func (p *Plane) awaitLocal(home netip.Addr) error {
-	const patience = 5 * time.Second
-	for started := time.Now(); ; {
-		routes, err := p.nl.RouteGet(home.AsSlice())
-		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
-			return nil
-		}
-		if time.Since(started) > patience {
-			return errors.Join(errors.New("the kernel makes no local route for the address"), err)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// contactAddress is deprecated from the start, so that nobody chooses it as
-// source; and it makes no route and no noise.
-func contactAddress(home netip.Addr) *netlink.Addr {
-	return &netlink.Addr{
-		IPNet:    ipNet(host(home)),
-		Flags:    unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE,
-		ValidLft: 1<<32 - 1, // for ever; and a preferred lifetime of 0
-	}
-}
-
-// contactRules lead what has the contact address as source to its table, and
-// refuse what the table does not know.
-func (p *Plane) contactRules(home netip.Addr, table int) []*netlink.Rule {
-	lookup, refuse := netlink.NewRule(), netlink.NewRule()
-	for _, r := range []*netlink.Rule{lookup, refuse} {
-		r.Family = unix.AF_INET6
-		r.Src = ipNet(host(home))
-		r.Protocol = protocol
-	}
-	lookup.Priority, lookup.Table = p.cfg.RulePriority, table
-	refuse.Priority, refuse.Type = p.cfg.RulePriority+1, ruleUnreachable
-	return []*netlink.Rule{refuse, lookup}
-}
-
-const ruleUnreachable = 7 // FR_ACT_UNREACHABLE
-
 // mirrorContact brings the table's default route in line with the host's route
 // to the home agent.
 func (p *Plane) mirrorContact(c *contact) error {
-	h, err := p.lookup(c.HomeAgent, c.CareOf)
+	h, err := p.host.Lookup(c.HomeAgent, c.CareOf)
 	if errors.Is(err, dataplane.ErrUnreachable) {
 		if c.installed != nil || !c.address { // is news
 			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
 		}
-		h = hop{}
+		h = hostnet.Hop{}
 	} else if err != nil {
 		return err
 	}
-	mtu, err := p.mtu.read()
+	mtu, err := p.host.MTU()
 	if err != nil {
 		return fmt.Errorf("MTU of %s: %w", p.cfg.Interface, err)
 	}
-	c.hop, c.room = h, mtu-overhead
+	c.hop, c.room = h, mtu-hostnet.Overhead
 	if err := p.putContact(c); err != nil {
 		return err
 	}
-	if h == (hop{}) {
+	if h == (hostnet.Hop{}) {
 		old := c.installed
 		c.installed = nil
-		return p.deleteRoute(old)
+		return p.host.DeleteRoute(old)
 	}
-	return p.setRoute(&c.installed, p.route(everywhere, c.table, h))
+	return p.host.SetRoute(&c.installed, p.host.Route(hostnet.Everywhere, c.table, h))
 }
 
 func (p *Plane) putContact(c *contact) error {
@@ -182,7 +133,7 @@ func (p *Plane) putContact(c *contact) error {
 	v := mapContact{
 		CareOf:    mapAddress(c.CareOf),
 		HomeAgent: mapAddress(c.HomeAgent),
-		Gateway:   mapAddress(c.hop.gateway),
+		Gateway:   mapAddress(c.hop.Gateway),
 		Room:      uint32(max(c.room, 0)),
 	}
 	if c.connections > 0 {
@@ -238,27 +189,18 @@ func (p *Plane) undoContact(c *contact) error {
 	c.removed = true
 	errs := []error{p.markGone(c.Home, mapContact{CareOf: mapAddress(c.CareOf), HomeAgent: mapAddress(c.HomeAgent)})}
 	c.Relays = dataplane.Peers{}
-	errs = append(errs, p.putRelays(c))
-	p.keeper.discardAll(c.Home)
+	errs = append(errs, p.putRelays(c), p.keeper.discardAll(c.Home))
 	if c.address {
 		delete(p.locals, c.Home)
 		errs = append(errs, remove(p.programs.Locals, mapAddress(c.Home)))
-		if err := p.nl.AddrDel(p.lo, contactAddress(c.Home)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
-			errs = append(errs, fmt.Errorf("removing the address from lo: %w", err))
-		}
+		errs = append(errs, p.host.RemoveContactAddress(c.Home))
 	}
 	for f, state := range p.flows {
 		if f.Home == c.Home {
 			errs = append(errs, p.undoFlow(f, state))
 		}
 	}
-	errs = append(errs, p.deleteRoute(c.installed))
-	for _, rule := range p.contactRules(c.Home, c.table) {
-		if err := p.nl.RuleDel(rule); err != nil && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("removing rule %v: %w", rule, err))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.host.DeleteRoute(c.installed), p.host.RemoveRules(c.Home, c.table))...)
 }
 
 // markGone lets nothing more leave with this source.
@@ -293,21 +235,4 @@ func (p *Plane) makeRoomForContact() error {
 		p.gone = p.gone[1:]
 	}
 	return nil
-}
-
-// freeTable finds a routing table that no rule names.
-func (p *Plane) freeTable() (int, error) {
-	rules, err := p.nl.RuleList(unix.AF_INET6)
-	if err != nil {
-		return 0, fmt.Errorf("listing rules: %w", explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
-	}
-	taken := map[int]bool{}
-	for _, r := range rules {
-		taken[r.Table] = true
-	}
-	for table := firstTable; ; table++ {
-		if !taken[table] {
-			return table, nil
-		}
-	}
 }

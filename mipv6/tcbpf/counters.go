@@ -53,7 +53,7 @@ func (p *Plane) ringDrops() uint64 {
 	if p.keeper == nil {
 		return 0
 	}
-	link, err := p.nl.LinkByIndex(p.keeper.index)
+	link, err := p.host.Netlink.LinkByIndex(p.keeper.index)
 	if err != nil {
 		p.logger.Error("reading the keeper's interface", "error", err)
 		return 0

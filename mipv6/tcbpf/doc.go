@@ -30,7 +30,7 @@
 //     answers Packet Too Big. Packet Too Big messages of routers further on
 //     quote rewritten packets; they are translated (see toobig.go).
 //
-// Rules and routes carry routing protocol number 145 and filters are called
+// Rules and routes carry a routing protocol number (see mipv6/internal/hostnet) and filters are called
 // vanycast_…: so a new process finds, and takes away, what a dead one left. The
 // filters themselves stay attached when the process dies, and so no packet leaves
 // unrewritten while nobody is there. There is one plane per network namespace.

@@ -7,6 +7,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 const (
@@ -34,7 +37,7 @@ func attach(nl *netlink.Handle, link netlink.Link, fds map[string]int) error {
 		return err
 	}
 	mark := ""
-	created, err := ensureClsact(nl, link)
+	created, err := hostnet.EnsureClsact(nl, link)
 	if err != nil {
 		return err
 	}
@@ -55,34 +58,10 @@ func attach(nl *netlink.Handle, link netlink.Link, fds map[string]int) error {
 			DirectAction: true,
 		}
 		if err := nl.FilterReplace(f); err != nil {
-			return fmt.Errorf("attaching the %s filter to %s: %w", hook.name, link.Attrs().Name, explain(err, "CONFIG_NET_CLS_BPF"))
+			return fmt.Errorf("attaching the %s filter to %s: %w", hook.name, link.Attrs().Name, dataplane.Explain(err, "CONFIG_NET_CLS_BPF"))
 		}
 	}
 	return nil
-}
-
-// ensureClsact makes the qdisc that the filters hang on, if it is not there.
-func ensureClsact(nl *netlink.Handle, link netlink.Link) (created bool, err error) {
-	err = nl.QdiscAdd(clsact(link))
-	if errors.Is(err, unix.EEXIST) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("adding qdisc clsact to %s: %w", link.Attrs().Name,
-			explain(err, "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_ACT"))
-	}
-	return true, nil
-}
-
-func clsact(link netlink.Link) netlink.Qdisc {
-	return &netlink.GenericQdisc{
-		QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: link.Attrs().Index,
-			Handle:    netlink.MakeHandle(0xffff, 0),
-			Parent:    netlink.HANDLE_CLSACT,
-		},
-		QdiscType: "clsact",
-	}
 }
 
 // detach takes our filters off the link, and the qdisc if we made it and nobody
@@ -100,15 +79,12 @@ func detach(nl *netlink.Handle, link netlink.Link) error {
 	if theirs > 0 || !markedCreated(own) {
 		return nil
 	}
-	if err := nl.QdiscDel(clsact(link)); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing qdisc clsact from %s: %w", link.Attrs().Name, err)
-	}
-	return nil
+	return hostnet.RemoveClsact(nl, link)
 }
 
 // filters lists ours on the link and counts the others at the same hooks.
 func filters(nl *netlink.Handle, link netlink.Link) (own []*netlink.BpfFilter, theirs int, err error) {
-	has, err := hasClsact(nl, link)
+	has, err := hostnet.HasClsact(nl, link)
 	if err != nil || !has {
 		return nil, 0, err
 	}
@@ -126,19 +102,6 @@ func filters(nl *netlink.Handle, link netlink.Link) (own []*netlink.BpfFilter, t
 		}
 	}
 	return own, theirs, nil
-}
-
-func hasClsact(nl *netlink.Handle, link netlink.Link) (bool, error) {
-	list, err := nl.QdiscList(link)
-	if err != nil {
-		return false, fmt.Errorf("listing qdiscs of %s: %w", link.Attrs().Name, err)
-	}
-	for _, q := range list {
-		if q.Type() == "clsact" {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 func markedCreated(own []*netlink.BpfFilter) bool {

@@ -172,7 +172,7 @@ func (p *Plane) removeFlow(f dataplane.Flow) error {
 			return err
 		}
 	}
-	return p.keeper.release(f, func() error { return nil })
+	return p.keeper.abandon(f)
 }
 
 // undoFlow forgets a flow. What is kept of it stays so: the caller knows what for.
@@ -180,7 +180,7 @@ func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
 	if !f.IsConnection() {
 		delete(p.narrow, path{f.Home, f.Client})
 	}
-	if err := errors.Join(p.deleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
+	if err := errors.Join(p.host.DeleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
 		return err
 	}
 	return p.forgetFlow(f, state)
@@ -196,7 +196,7 @@ func (p *Plane) forgetFlow(f dataplane.Flow, state *flow) error {
 	c, ok := p.contacts[f.Home]
 	if !f.IsConnection() {
 		if ok && state.gateway.IsValid() {
-			return p.leadConnections(c, f, c.hop.gateway)
+			return p.leadConnections(c, f, c.hop.Gateway)
 		}
 		return nil
 	}

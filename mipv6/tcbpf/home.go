@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 // home is somebody's home address that packets of this host are rewritten for:
@@ -47,24 +49,22 @@ func (p *Plane) useHome(addr, careOf, source netip.Addr, tunnel bool) (*home, er
 // The program never sees what leaves by another interface, so there the route
 // goes away, and packets take the way to the home link.
 func (p *Plane) mirrorHome(addr netip.Addr, h *home) error {
-	way, err := p.lookup(h.careOf, h.source)
+	way, err := p.host.Lookup(h.careOf, h.source)
 	if err != nil {
-		if d := p.deleteRoute(h.installed); d != nil {
+		if d := p.host.DeleteRoute(h.installed); d != nil {
 			return d
 		}
 		h.installed = nil
 		return err
 	}
-	if n, ok := p.narrow[path{home: addr}]; ok && n.mtu < way.mtu {
-		way.mtu = n.mtu
+	if n, ok := p.narrow[path{home: addr}]; ok && n.mtu < way.MTU {
+		way.MTU = n.mtu
 	}
-	r := p.route(host(addr), mainTable, way)
+	r := p.host.Route(hostnet.Single(addr), hostnet.MainTable, way)
 	// The kernel looks at a forwarded packet's route MTU only where it is locked.
 	r.MTULock = h.tunnel
-	return p.setRoute(&h.installed, r)
+	return p.host.SetRoute(&h.installed, r)
 }
-
-const mainTable = 254
 
 // releaseHome takes the route away when nobody needs it any more.
 func (p *Plane) releaseHome(addr netip.Addr) error {
@@ -75,7 +75,7 @@ func (p *Plane) releaseHome(addr netip.Addr) error {
 	if _, ok := p.tunnels[addr]; ok {
 		return nil
 	}
-	if err := p.deleteRoute(h.installed); err != nil {
+	if err := p.host.DeleteRoute(h.installed); err != nil {
 		return err
 	}
 	delete(p.homes, addr)

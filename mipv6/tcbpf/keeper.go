@@ -62,7 +62,7 @@ func openTUN() (tun *os.File, name string, err error) {
 	const device = "/dev/net/tun"
 	fd, err := unix.Open(device, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, "", fmt.Errorf("opening %s: %w", device, explain(err, "CONFIG_TUN"))
+		return nil, "", fmt.Errorf("opening %s: %w", device, dataplane.Explain(err, "CONFIG_TUN"))
 	}
 	request, err := unix.NewIfreq("vanycast%d")
 	if err == nil {
@@ -244,34 +244,59 @@ func (k *keeper) hold(f dataplane.Flow) {
 	k.kept.hold(f)
 }
 
-// discard gives up what is kept of a flow, also what still waits in the interface:
-// the programs send no more.
+// discard gives up what is kept of a flow.
 func (k *keeper) discard(f dataplane.Flow) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	q, ok := k.kept.queues[f]
-	if !ok {
-		return nil
-	}
-	var err error
-	controlled := k.raw.Control(func(fd uintptr) { _, err = k.pump(int(fd)) })
-	k.kept.end(q)
-	return errors.Join(controlled, err)
+	return k.giveUp(func() {
+		if q, ok := k.kept.queues[f]; ok {
+			k.kept.end(q)
+		}
+	})
 }
 
 // discardAll gives up what is kept of a contact address.
-func (k *keeper) discardAll(home netip.Addr) {
+func (k *keeper) discardAll(home netip.Addr) error {
 	if k == nil {
-		return
+		return nil
 	}
+	return k.giveUp(func() { k.kept.endAll(home) })
+}
+
+// giveUp takes in what still waits in the interface (the programs send no more)
+// before queues are ended.
+func (k *keeper) giveUp(end func()) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kept.endAll(home)
+	controlled := k.raw.Control(func(fd uintptr) { _, err = k.pump(int(fd)) })
+	end()
+	k.allow()
+	return errors.Join(controlled, err)
 }
 
 // release lets go, in its order, what is kept of a flow whose route says where;
-// finish then ends that more is sent here.
+// finish then ends that the programs send more here.
 func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
+	return k.letGo(f, func(fd int, q *queue) error {
+		const rounds = 8 // a sender may be faster than we are
+		for range rounds {
+			if _, err := k.pump(fd); err != nil || q.packets == 0 {
+				break
+			}
+			for b := k.kept.pop(q); b != nil; b = k.kept.pop(q) {
+				k.write(fd, b)
+			}
+		}
+		return finish()
+	})
+}
+
+// abandon lets go what is kept of a flow that has no route of its own any more:
+// another flow may keep it.
+func (k *keeper) abandon(f dataplane.Flow) error {
+	return k.letGo(f, func(int, *queue) error { return nil })
+}
+
+// letGo ends the queue of a flow, if there is one, after prepare has had its turn.
+func (k *keeper) letGo(f dataplane.Flow, prepare func(fd int, q *queue) error) (err error) {
 	if k == nil {
 		return nil
 	}
@@ -281,29 +306,25 @@ func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
 	if !ok {
 		return nil
 	}
-	const rounds = 8 // a sender may be faster than we are
 	controlled := k.raw.Control(func(fd uintptr) {
-		for range rounds {
-			if _, e := k.pump(int(fd)); e != nil || q.packets == 0 {
-				break
-			}
-			k.drain(int(fd), q)
+		err = prepare(int(fd), q)
+		_, pumped := k.pump(int(fd))
+		err = errors.Join(err, pumped)
+		var rest [][]byte
+		for b := k.kept.pop(q); b != nil; b = k.kept.pop(q) {
+			rest = append(rest, b)
 		}
-		err = finish()
-		if _, e := k.pump(int(fd)); e != nil {
-			err = errors.Join(err, e)
-		}
-		k.drain(int(fd), q)
 		k.kept.end(q)
+		for _, b := range rest {
+			if other := k.kept.find(f); other != nil {
+				k.kept.add(other, b)
+			} else {
+				k.write(int(fd), b)
+			}
+		}
 		k.allow()
 	})
 	return errors.Join(controlled, err)
-}
-
-func (k *keeper) drain(fd int, q *queue) {
-	for b := k.kept.pop(q); b != nil; b = k.kept.pop(q) {
-		k.write(fd, b)
-	}
 }
 
 // tick is called every second.

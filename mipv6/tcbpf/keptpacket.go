@@ -31,9 +31,8 @@ func flowOf(packet []byte) (f dataplane.Flow, ok bool) {
 	f.Home = netip.AddrFrom16([16]byte(packet[24:40]))
 	next, body := packet[6], packet[ipv6Length:]
 	const quoteAt = 8
-	if next == icmpv6 && len(body) >= quoteAt+ipv6Length && body[0] < 128 && body[quoteAt]>>4 == 6 {
-		quoted, ok := outgoingFlowOf(body[quoteAt:])
-		if ok && quoted.Home == f.Home {
+	if next == icmpv6 && len(body) >= quoteAt+ipv6Length && body[0] < 128 {
+		if quoted := outgoingFlowOf(body[quoteAt:]); quoted.Home == f.Home {
 			return quoted, true
 		}
 	}
@@ -41,15 +40,13 @@ func flowOf(packet []byte) (f dataplane.Flow, ok bool) {
 	return f, true
 }
 
-// outgoingFlowOf does so for a packet that a contact address sent.
-func outgoingFlowOf(packet []byte) (f dataplane.Flow, ok bool) {
-	if len(packet) < ipv6Length || packet[0]>>4 != 6 {
-		return f, false
-	}
+// outgoingFlowOf does so for a packet that a contact address sent, at least a
+// base header.
+func outgoingFlowOf(packet []byte) (f dataplane.Flow) {
 	f.Home = netip.AddrFrom16([16]byte(packet[8:24]))
 	f.Client = netip.AddrFrom16([16]byte(packet[24:40]))
 	f.HomePort, f.ClientPort, _ = portsOf(packet[6], packet[ipv6Length:])
-	return f, true
+	return f
 }
 
 // portsOf reads the ports of TCP or UDP behind at most two headers of options,

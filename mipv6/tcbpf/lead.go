@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
 // How a flow's packets come to the right next hop. The routing table of a contact
@@ -15,7 +16,7 @@ import (
 
 // target is the next hop of what this host itself sends in a flow with such a
 // route.
-func (p *Plane) target(c *contact, f dataplane.Flow, r dataplane.Route) (hop, error) {
+func (p *Plane) target(c *contact, f dataplane.Flow, r dataplane.Route) (hostnet.Hop, error) {
 	switch r.Kind {
 	case dataplane.Optimised, dataplane.Direct:
 		return p.hopTo(f.Client, c.CareOf)
@@ -23,7 +24,7 @@ func (p *Plane) target(c *contact, f dataplane.Flow, r dataplane.Route) (hop, er
 		return p.hopTo(r.Peer, c.CareOf)
 	case dataplane.RelayTo: // sends nothing; but the peer must be in reach
 		if _, err := p.hopTo(r.Peer, c.CareOf); err != nil {
-			return hop{}, err
+			return hostnet.Hop{}, err
 		}
 	}
 	return c.hop, nil
@@ -41,29 +42,29 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 			return err
 		}
 		p.narrowFor(f, h, c.hop)
-		return p.putConnection(c, f, state, h.gateway, p.tableGateway(c, f))
+		return p.putConnection(c, f, state, h.Gateway, p.tableGateway(c, f))
 	}
 	if err != nil {
 		old := state.installed
 		state.installed, state.gateway = nil, netip.Addr{}
-		return errors.Join(err, p.deleteRoute(old), p.leadConnections(c, f, c.hop.gateway))
+		return errors.Join(err, p.host.DeleteRoute(old), p.leadConnections(c, f, c.hop.Gateway))
 	}
-	own := h.gateway != c.hop.gateway
-	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.mtu {
-		h.mtu = n.mtu
+	own := h.Gateway != c.hop.Gateway
+	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.MTU {
+		h.MTU = n.mtu
 	}
 	if own { // map first
-		if err := errors.Join(p.putFlow(f, state, flagOwn), p.leadConnections(c, f, h.gateway)); err != nil {
+		if err := errors.Join(p.putFlow(f, state, flagOwn), p.leadConnections(c, f, h.Gateway)); err != nil {
 			return err
 		}
 	}
-	if h != c.hop && h != (hop{}) {
-		if err := p.setRoute(&state.installed, p.route(host(f.Client), c.table, h)); err != nil {
+	if h != c.hop && h != (hostnet.Hop{}) {
+		if err := p.host.SetRoute(&state.installed, p.host.Route(hostnet.Single(f.Client), c.table, h)); err != nil {
 			return err
 		}
-		state.gateway = h.gateway
+		state.gateway = h.Gateway
 	} else {
-		if err := p.deleteRoute(state.installed); err != nil {
+		if err := p.host.DeleteRoute(state.installed); err != nil {
 			return err
 		}
 		state.installed, state.gateway = nil, netip.Addr{}
@@ -71,7 +72,7 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 	if own {
 		return nil
 	}
-	if err := p.leadConnections(c, f, c.hop.gateway); err != nil || state.undeclared {
+	if err := p.leadConnections(c, f, c.hop.Gateway); err != nil || state.undeclared {
 		return err
 	}
 	return p.putFlow(f, state, 0)
@@ -79,10 +80,10 @@ func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
 
 // narrowFor lets the path of a connection whose route is known to be narrower
 // than the home agent's be its client's. Where that fails Packet Too Big will tell.
-func (p *Plane) narrowFor(f dataplane.Flow, h, usual hop) {
-	if h.mtu < usual.mtu {
-		if err := p.setNarrow(path{f.Home, f.Client}, h.mtu); err != nil {
-			p.logger.Debug("narrow path not remembered", "flow", f, "mtu", h.mtu, "error", err)
+func (p *Plane) narrowFor(f dataplane.Flow, h, usual hostnet.Hop) {
+	if h.MTU < usual.MTU {
+		if err := p.setNarrow(path{f.Home, f.Client}, h.MTU); err != nil {
+			p.logger.Debug("narrow path not remembered", "flow", f, "mtu", h.MTU, "error", err)
 		}
 	}
 }
@@ -92,7 +93,7 @@ func (p *Plane) tableGateway(c *contact, f dataplane.Flow) netip.Addr {
 	if client, ok := p.flows[f.ClientFlow()]; ok && client.gateway.IsValid() {
 		return client.gateway
 	}
-	return c.hop.gateway
+	return c.hop.Gateway
 }
 
 // leadConnections tells a client's connections that the routing table will have,
@@ -102,7 +103,7 @@ func (p *Plane) leadConnections(c *contact, client dataplane.Flow, gateway netip
 	for f, state := range p.connections[path{client.Home, client.Client}] {
 		h, err := p.target(c, f, state.Route)
 		if err == nil {
-			err = p.putConnection(c, f, state, h.gateway, gateway)
+			err = p.putConnection(c, f, state, h.Gateway, gateway)
 		}
 		errs = append(errs, err)
 	}
@@ -113,7 +114,7 @@ func (p *Plane) leadConnections(c *contact, client dataplane.Flow, gateway netip
 // gateway, and would go to table.
 func (p *Plane) putConnection(c *contact, f dataplane.Flow, state *flow, gateway, table netip.Addr) error {
 	var flags routeFlags
-	if table != c.hop.gateway {
+	if table != c.hop.Gateway {
 		flags |= flagOwn
 	}
 	if gateway != table && gateway.IsValid() {

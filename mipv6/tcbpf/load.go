@@ -129,7 +129,7 @@ func explainLoad(err error) error {
 	if errors.As(err, &v) {
 		return fmt.Errorf("loading the eBPF programs: %w: %+v", err, v)
 	}
-	return fmt.Errorf("loading the eBPF programs: %w", explain(err, "CONFIG_BPF_SYSCALL"))
+	return fmt.Errorf("loading the eBPF programs: %w", dataplane.Explain(err, "CONFIG_BPF_SYSCALL"))
 }
 
 // linkHeader is how many bytes stand before the IPv6 header at the hooks.

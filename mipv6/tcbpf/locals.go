@@ -1,29 +1,17 @@
 package tcbpf
 
-import (
-	"errors"
-	"fmt"
-	"net/netip"
-
-	"golang.org/x/sys/unix"
-)
+import "errors"
 
 // syncLocals tells the programs all addresses of this host. They must know
 // whether a Home Address option is for us or only passing through. The caller
 // holds mu, or is New.
 func (p *Plane) syncLocals() error {
-	list, err := p.nl.AddrList(nil, unix.AF_INET6)
+	now, err := p.host.Addresses()
 	if err != nil {
-		return fmt.Errorf("listing addresses: %w", err)
+		return err
 	}
-	now := make(map[netip.Addr]bool, len(list))
 	var errs []error
-	for _, a := range list {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		if !ok {
-			continue
-		}
-		now[addr] = true
+	for addr := range now {
 		if !p.locals[addr] {
 			errs = append(errs, put(p.programs.Locals, mapAddress(addr), uint32(1)))
 		}

@@ -17,7 +17,7 @@ func (p *Plane) makeTUN() (*os.File, netlink.Link, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	link, err := p.nl.LinkByName(name)
+	link, err := p.host.Netlink.LinkByName(name)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("finding %s: %w", name, err), tun.Close())
 	}
@@ -52,12 +52,12 @@ func (p *Plane) makeKeeper(tun *os.File, index int) error {
 
 // startKeeper puts the programs at the interface, and begins to read.
 func (p *Plane) startKeeper(link netlink.Link) error {
-	programs, err := loadKeeper(p.cfg, p.link, link.Attrs().Index, p.programs)
+	programs, err := loadKeeper(p.cfg, p.host.Link, link.Attrs().Index, p.programs)
 	if err != nil {
 		return err
 	}
 	// The filters hold the programs; the descriptors have done their work.
-	err = p.keeper.start(p.nl, link, programs.fds())
+	err = p.keeper.start(p.host.Netlink, link, programs.fds())
 	if err := errors.Join(err, programs.Close()); err != nil {
 		return err
 	}

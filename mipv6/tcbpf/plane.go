@@ -12,10 +12,10 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
+	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
 )
 
 // Plane implements dataplane.Plane by eBPF programs at tc.
@@ -24,15 +24,12 @@ type Plane struct {
 	logger *slog.Logger
 	lock   net.Listener
 
-	link     netlink.Link
-	lo       netlink.Link
-	nl       *netlink.Handle
+	host     *hostnet.Host
 	programs *programs
-	mtu      *mtuFile
 
 	ring   *ringbuf.Reader
 	events chan dataplane.Event
-	icmp   *icmpSockets
+	icmp   *pathmtu.Sockets
 	tells  atomic.Int32 // Packet Too Big messages that may still be sent in this second
 
 	keeper   *keeper // nil: nothing can be kept, for the reason in noKeeper
@@ -49,8 +46,8 @@ type Plane struct {
 	flows    map[dataplane.Flow]*flow
 	// connections are those of flows that have ports, by their client.
 	connections map[path]map[dataplane.Flow]*flow
-	batch       *batch       // while SetRoutes collects
-	hops        map[ends]hop // see hopTo
+	batch       *batch               // while SetRoutes collects
+	hops        map[ends]hostnet.Hop // see hopTo
 	bindings    map[bindingID]dataplane.Binding
 	tunnels     map[netip.Addr]dataplane.Tunnel
 	homes       map[netip.Addr]*home
@@ -73,7 +70,7 @@ func New(cfg Config) (*Plane, error) {
 		contacts:    map[netip.Addr]*contact{},
 		flows:       map[dataplane.Flow]*flow{},
 		connections: map[path]map[dataplane.Flow]*flow{},
-		hops:        map[ends]hop{},
+		hops:        map[ends]hostnet.Hop{},
 		bindings:    map[bindingID]dataplane.Binding{},
 		tunnels:     map[netip.Addr]dataplane.Tunnel{},
 		homes:       map[netip.Addr]*home{},
@@ -87,20 +84,14 @@ func New(cfg Config) (*Plane, error) {
 }
 
 func (p *Plane) start() (err error) {
-	if p.lock, err = lockNamespace(); err != nil {
+	if p.lock, err = hostnet.Lock(); err != nil {
 		return err
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
 	}
-	if p.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("opening netlink: %w", err)
-	}
-	if p.link, err = p.nl.LinkByName(p.cfg.Interface); err != nil {
-		return fmt.Errorf("finding the interface: %w", err)
-	}
-	if p.lo, err = p.nl.LinkByName("lo"); err != nil {
-		return fmt.Errorf("finding lo: %w", err)
+	if p.host, err = hostnet.Open(p.cfg.Interface, p.cfg.RulePriority); err != nil {
+		return err
 	}
 	tun, kept, err := p.makeTUN()
 	if err != nil {
@@ -111,7 +102,7 @@ func (p *Plane) start() (err error) {
 	if kept != nil {
 		keeperIndex = kept.Attrs().Index
 	}
-	if p.programs, err = load(p.cfg, p.link, keeperIndex); err != nil {
+	if p.programs, err = load(p.cfg, p.host.Link, keeperIndex); err != nil {
 		return errors.Join(err, closeTUN(tun))
 	}
 	if tun != nil {
@@ -122,25 +113,22 @@ func (p *Plane) start() (err error) {
 	if p.stamps, err = newStamps(p.programs.Stamps); err != nil {
 		return err
 	}
-	if p.mtu, err = openMTU(p.cfg.Interface); err != nil {
-		return err
-	}
 	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
 		return fmt.Errorf("reading events: %w", err)
 	}
-	if p.icmp, err = openICMP(); err != nil {
+	if p.icmp, err = pathmtu.Open(); err != nil {
 		return err
 	}
 	p.tells.Store(maxTells)
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	changes, err := subscribe(ctx, p.logger)
+	changes, err := hostnet.Subscribe(ctx, p.logger)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil { // nobody will follow
-			p.loops.Go(changes.drain)
+			p.loops.Go(changes.Drain)
 		}
 	}()
 	if err := p.syncLocals(); err != nil {
@@ -152,12 +140,12 @@ func (p *Plane) start() (err error) {
 	}
 	// The dead process's filters still guard its contact addresses; ours must
 	// know them before they take over, and only then may the rules go.
-	for _, h := range left.homes() {
+	for _, h := range left.Homes() {
 		if err := p.markGone(h, mapContact{}); err != nil {
 			return err
 		}
 	}
-	if err := attach(p.nl, p.link, p.programs.fds()); err != nil {
+	if err := attach(p.host.Netlink, p.host.Link, p.programs.fds()); err != nil {
 		return err
 	}
 	if err := p.removeLeftovers(left); err != nil {
@@ -188,10 +176,10 @@ func (p *Plane) Close() error {
 		errs = append(errs, p.undoContact(c))
 	}
 	for addr, h := range p.homes {
-		errs = append(errs, p.deleteRoute(h.installed))
+		errs = append(errs, p.host.DeleteRoute(h.installed))
 		delete(p.homes, addr)
 	}
-	errs = append(errs, detach(p.nl, p.link))
+	errs = append(errs, detach(p.host.Netlink, p.host.Link))
 	p.mu.Unlock()
 	if err := errors.Join(append(errs, p.release())...); err != nil {
 		return fmt.Errorf("tcbpf: closing: %w", err)
@@ -219,11 +207,8 @@ func (p *Plane) release() error {
 	if p.programs != nil {
 		errs = append(errs, p.programs.Close())
 	}
-	if p.mtu != nil {
-		errs = append(errs, p.mtu.Close())
-	}
-	if p.nl != nil {
-		p.nl.Close()
+	if p.host != nil {
+		errs = append(errs, p.host.Close())
 	}
 	if p.lock != nil {
 		errs = append(errs, p.lock.Close())

@@ -9,30 +9,10 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
-
-// MissingError says which option this kernel was built without.
-type MissingError struct {
-	Option string // "CONFIG_NET_CLS_BPF"
-	Err    error  // the kernel's answer
-}
-
-func (e *MissingError) Error() string {
-	return fmt.Sprintf("kernel lacks %s: %v", e.Option, e.Err)
-}
-
-// Unwrap gives the kernel's answer.
-func (e *MissingError) Unwrap() error { return e.Err }
-
-// explain names the option whose absence such an answer means.
-func explain(err error, option string) error {
-	for _, e := range []error{unix.ENOENT, unix.EOPNOTSUPP, unix.ENOSYS, unix.EAFNOSUPPORT, unix.ENODEV} {
-		if errors.Is(err, e) {
-			return &MissingError{Option: option, Err: err}
-		}
-	}
-	return err
-}
 
 // oldest is the first kernel whose bpf_skb_adjust_room and
 // bpf_redirect_neigh can all that the programs ask.
@@ -74,7 +54,7 @@ func probeInNamespace() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); errors.Is(err, unix.EPERM) {
 		return nil // without CAP_SYS_ADMIN there is no place to try the rest in: New will tell
 	} else if err != nil {
-		return fmt.Errorf("a network namespace to try in: %w", explain(err, "CONFIG_NET_NS"))
+		return fmt.Errorf("a network namespace to try in: %w", dataplane.Explain(err, "CONFIG_NET_NS"))
 	}
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -82,9 +62,9 @@ func probeInNamespace() error {
 	}
 	defer nl.Close()
 	rule := netlink.NewRule()
-	rule.Family, rule.Priority, rule.Table, rule.Protocol = unix.AF_INET6, 1, firstTable, protocol
+	rule.Family, rule.Priority, rule.Table, rule.Protocol = unix.AF_INET6, 1, hostnet.FirstTable, hostnet.Protocol
 	if err := nl.RuleAdd(rule); err != nil {
-		return fmt.Errorf("adding an IPv6 rule: %w", explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
+		return fmt.Errorf("adding an IPv6 rule: %w", dataplane.Explain(err, "CONFIG_IPV6_MULTIPLE_TABLES"))
 	}
 	lo, err := nl.LinkByName("lo")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	redirected = 7
 	pe         = "20010db8000200000000000000000020" // the other replica
+	cl         = "20010db8000c00000000000000000010" // a client of its own
 )
 
 // base63 is base after one hop.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+
+	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
 )
 
 // maxTells bounds the Packet Too Big messages of ours that leave this host, per
@@ -17,13 +19,13 @@ func (p *Plane) tellOthers(from netip.Addr, mtu int, original []byte) error {
 	if p.tells.Add(-1) < 0 {
 		return errTooOften
 	}
-	return p.icmp.tell(from, mtu, original)
+	return p.icmp.Tell(from, mtu, original)
 }
 
 // tellClient tells a client that what it sends does not fit the way to the
 // replica that serves it. Less than the minimum it would not heed.
 func (p *Plane) tellClient(careOf netip.Addr, mtu int, original []byte) error {
-	return p.tellOthers(careOf, max(mtu, minimumMTU), original)
+	return p.tellOthers(careOf, max(mtu, pathmtu.MinimumMTU), original)
 }
 
 // tellTooLong answers a packet that the program would not relay.

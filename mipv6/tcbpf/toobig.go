@@ -1,20 +1,19 @@
 package tcbpf
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
+	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
 )
 
-// Path MTU discovery. A router on the path answers a rewritten packet by quoting
-// it as it was on the wire, and our kernel finds no socket for that. So the
-// message is translated to what it means for the packet before: its transport
-// then sends smaller, at once.
+// Path MTU discovery: a message about a rewritten packet is translated (see
+// package pathmtu) to what it means for the packet before; its transport then
+// sends smaller, at once.
 //
 // The kernel takes no path MTU under 1280 from such a message. Where the room for
 // our headers makes it so, the flow gets a route that says it, for a while.
@@ -37,40 +36,17 @@ type narrowPath struct {
 	until time.Time
 }
 
-var (
-	errNotOurs  = errors.New("quotes no packet of ours")
-	errBadMTU   = errors.New("impossible path MTU")
-	errTooMany  = errors.New("too many narrow paths are known")
-	errTooShort = errors.New("too short")
-)
+var errTooMany = errors.New("too many narrow paths are known")
 
 // readTooBig hears Packet Too Big messages until the socket is closed.
 func (p *Plane) readTooBig() {
-	buffer := make([]byte, 65536)
-	for {
-		n, from, err := p.icmp.receive.ReadFrom(buffer)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			p.logger.Error("receiving ICMPv6", "error", err)
-			return
-		}
-		router, ok := netip.AddrFromSlice(from.(*net.IPAddr).IP)
-		if !ok {
-			continue
-		}
-		p.handleTooBig(router, buffer[:n])
+	if err := p.icmp.Receive(p.handleTooBig); err != nil {
+		p.logger.Error("path MTU discovery", "error", err)
 	}
 }
 
-// handleTooBig counts and logs; a message about packets that are not rewritten
-// is the kernel's alone.
-func (p *Plane) handleTooBig(router netip.Addr, message []byte) {
-	mtu, q, err := parseTooBig(message)
-	if err != nil {
-		return
-	}
+// handleTooBig counts and logs.
+func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 	p.own.tooBigIn.Add(1)
 	if p.enter() != nil {
 		return
@@ -78,58 +54,45 @@ func (p *Plane) handleTooBig(router netip.Addr, message []byte) {
 	defer p.mu.Unlock()
 	if err := p.learn(router, mtu, q); err != nil {
 		p.own.tooBigInvalid.Add(1)
-		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.source, "destination", q.destination, "error", err)
+		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "error", err)
 		return
 	}
 	p.own.tooBigTold.Add(1)
-	p.logger.Debug("path MTU", "router", router, "mtu", mtu, "from", q.from(), "to", q.to())
-}
-
-// parseTooBig reads an ICMPv6 message: errNotOurs where what it quotes has not
-// the form of a rewritten packet.
-func parseTooBig(b []byte) (mtu int, q quote, err error) {
-	if len(b) < tooBigHeaderLength || b[0] != typePacketTooBig {
-		return 0, quote{}, errTooShort
-	}
-	q, ok := parseQuote(b[tooBigHeaderLength:])
-	if !ok {
-		return 0, quote{}, errNotOurs
-	}
-	return int(binary.BigEndian.Uint32(b[4:])), q, nil
+	p.logger.Debug("path MTU", "router", router, "mtu", mtu, "from", q.From(), "to", q.To())
 }
 
 // learn finds whose packet it was and lets its sender know.
-func (p *Plane) learn(router netip.Addr, mtu int, q quote) error {
+func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
 	o, err := p.owner(&q)
 	if err != nil {
 		return err
 	}
-	link, err := p.mtu.read()
+	link, err := p.host.MTU()
 	if err != nil {
 		return err
 	}
-	if mtu < minimumMTU || mtu >= link {
-		return fmt.Errorf("%w: %d", errBadMTU, mtu)
+	if mtu < pathmtu.MinimumMTU || mtu >= link {
+		return fmt.Errorf("%w: %d", pathmtu.ErrBadMTU, mtu)
 	}
 	switch o.sender {
 	case senderClient:
-		return p.tellClient(o.careOf, mtu-overhead, q.original)
+		return p.tellClient(o.careOf, mtu-hostnet.Overhead, q.Original)
 	case senderPeer:
 		// The replica leaves room for one outer header in what its tunnel to us
 		// carries: a router in that tunnel would say the same.
-		return p.tellOthers(o.careOf, mtu+overhead-q.kind.length(), tunnelled(o.peer, o.careOf, q.original))
+		return p.tellOthers(o.careOf, mtu+hostnet.Overhead-q.Kind.Length(), tunnelled(o.peer, o.careOf, q.Original))
 	}
-	mtu -= overhead
+	mtu -= hostnet.Overhead
 	if o.sender == senderForwarded {
 		return p.setNarrow(o.path, mtu)
 	}
-	if mtu < minimumMTU {
+	if mtu < pathmtu.MinimumMTU {
 		if err := p.setNarrow(o.path, mtu); err != nil {
 			return err
 		}
-		mtu = minimumMTU // the transport will look, and see the route
+		mtu = pathmtu.MinimumMTU // the transport will look, and see the route
 	}
-	return p.icmp.tell(router, mtu, q.original)
+	return p.icmp.Tell(router, mtu, q.Original)
 }
 
 // sender is who made a packet that was rewritten here.
@@ -159,59 +122,55 @@ func (p *Plane) flowFor(f dataplane.Flow) (*flow, bool) {
 	return state, ok && !state.undeclared
 }
 
-func (p *Plane) owner(q *quote) (owner, error) {
-	from, to := q.from(), q.to()
-	if c, ok := p.contacts[from]; ok && c.CareOf == q.source {
+func (p *Plane) owner(q *pathmtu.Quote) (owner, error) {
+	from, to := q.From(), q.To()
+	if c, ok := p.contacts[from]; ok && c.CareOf == q.Source {
 		return p.ownerOut(c, q)
 	}
-	switch q.kind {
-	case quotedTunnel:
-		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.source && t.CareOf == q.destination {
+	switch q.Kind {
+	case pathmtu.Tunnel:
+		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.Source && t.CareOf == q.Destination {
 			o := owner{path: path{home: to}}
 			if !p.locals[from] {
 				o.sender = senderForwarded
 			}
 			return o, nil
 		}
-		if c, ok := p.contacts[to]; ok && c.CareOf == q.source {
-			f, ok := flowOf(q.original)
+		if c, ok := p.contacts[to]; ok && c.CareOf == q.Source {
+			f, ok := flowOf(q.Original)
 			if !ok {
 				break
 			}
-			if state, ok := p.flowFor(f); ok && state.Kind == dataplane.RelayTo && state.Peer == q.destination {
+			if state, ok := p.flowFor(f); ok && state.Kind == dataplane.RelayTo && state.Peer == q.Destination {
 				return owner{path: path{to, from}, sender: senderClient, careOf: c.CareOf}, nil
 			}
 		}
-	case quotedRouting:
-		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.destination {
+	case pathmtu.RoutingHeader:
+		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.Destination {
 			return owner{path: path{home: to}}, nil
 		}
 	}
-	return owner{}, errNotOurs
+	return owner{}, pathmtu.ErrNotOurs
 }
 
 // ownerOut is owner of what left with a contact address as its source.
-func (p *Plane) ownerOut(c *contact, q *quote) (owner, error) {
-	o := owner{path: path{q.from(), q.to()}, careOf: c.CareOf}
-	f, ok := outgoingFlowOf(q.original)
-	if !ok {
-		return owner{}, errNotOurs
-	}
-	state, ok := p.flowFor(f)
+func (p *Plane) ownerOut(c *contact, q *pathmtu.Quote) (owner, error) {
+	o := owner{path: path{q.From(), q.To()}, careOf: c.CareOf}
+	state, ok := p.flowFor(outgoingFlowOf(q.Original))
 	if ok && state.Kind == dataplane.RelayTo {
 		o.sender, o.peer = senderPeer, state.Peer
 	}
-	switch q.kind {
-	case quotedTunnel:
-		if q.destination == c.HomeAgent || ok && state.Kind == dataplane.Relayed && state.Peer == q.destination {
+	switch q.Kind {
+	case pathmtu.Tunnel:
+		if q.Destination == c.HomeAgent || ok && state.Kind == dataplane.Relayed && state.Peer == q.Destination {
 			return o, nil
 		}
-	case quotedHomeAddress:
+	case pathmtu.HomeAddress:
 		if ok && (state.Kind == dataplane.Optimised || state.Kind == dataplane.RelayTo && state.Via == dataplane.Optimised) {
 			return o, nil
 		}
 	}
-	return owner{}, errNotOurs
+	return owner{}, pathmtu.ErrNotOurs
 }
 
 // setNarrow remembers a narrow path and makes its route.

@@ -41,7 +41,8 @@ var only = map[string][]string{
 	"conf":     {},
 	"tcpcp":    {},
 
-	"internal/thesis": {""},
+	"internal/thesis":   {""},
+	"internal/scenario": {}, // for tests of every layer
 }
 
 type listed struct {

@@ -90,14 +90,14 @@ func settled(t *testing.T, p dataplane.Plane, kept uint64) {
 
 // What comes while a flow keeps is delivered when its route does, in its order,
 // and nothing before; by each way that a flow may come.
-func testKeep(t *testing.T, newPlane Factory) {
+func testKeep(t *testing.T, b Backend) {
 	for _, c := range []struct {
 		kind   dataplane.RouteKind
 		client func(*topology) (*lab.Host, netip.Addr)
 	}{{dataplane.Tunnelled, legacyClient}, {dataplane.Optimised, modernClient}, {dataplane.Direct, legacyClient}} {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			top := newTopology(t, ordinary(), lab.Wire())
-			p := start(t, top, newPlane)
+			p := start(t, top, b)
 			needs(t, p.replica, keeps)
 			host, addr := c.client(top)
 			f := dataplane.Flow{Home: contactAddr, Client: addr}
@@ -145,11 +145,11 @@ func testKeep(t *testing.T, newPlane Factory) {
 
 // What the donor kept follows the client to the acceptor, and what the acceptor
 // keeps of what the donor relays is delivered there: the data plane of a handoff.
-func testKeepRelay(t *testing.T, newPlane Factory) {
+func testKeepRelay(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, keeps)
-	near := newPlane(t, top.near, "eth0")
+	near := b.New(t, top.near, "eth0")
 	defer func() { must(t, near.Close()) }()
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), near.SetContact(there))
 	acceptor, received := datagrams(t, top.legacy, legacyAddr, top.near, netip.AddrPortFrom(contactAddr, 4000))
@@ -189,23 +189,23 @@ func testKeepRelay(t *testing.T, newPlane Factory) {
 }
 
 // A stranger's packet never reaches what is kept.
-func testKeepStrangers(t *testing.T, newPlane Factory) {
+func testKeepStrangers(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, keeps)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), p.replica.SetRoute(flow, heldKeep))
 	top.near.Route(netip.PrefixFrom(contactAddr, 128), replicaAddr)
-	toContact := datagram(t, clientAddr, contactAddr)
+	toContact := datagram(t, clientAddr, contactAddr, "")
 	for _, packet := range [][]byte{
 		inside(t, nearAddr, replicaAddr, toContact),
-		inside(t, nearAddr, replicaAddr, datagram(t, contactAddr, clientAddr)),
-		datagram(t, nearAddr, contactAddr),
+		inside(t, nearAddr, replicaAddr, datagram(t, contactAddr, clientAddr, "")),
+		datagram(t, nearAddr, contactAddr, ""),
 	} {
 		sendRaw(t, top.near, packet)
 	}
 	ping(t, top.near, replicaAddr, 56)
 	// Nor one that this host made, at the interface where packets are kept.
-	sendRaw(t, top.replica, datagram(t, contactAddr, clientAddr))
+	sendRaw(t, top.replica, datagram(t, contactAddr, clientAddr, ""))
 	if n := p.replica.Counters()[dataplane.CounterKept]; n != 0 {
 		t.Errorf("%d packets of strangers were kept", n)
 	}
@@ -213,11 +213,11 @@ func testKeepStrangers(t *testing.T, newPlane Factory) {
 
 // A bulk transfer in superpackets survives holds without losing a segment: the
 // sender never retransmits.
-func testKeepBulk(t *testing.T, newPlane Factory) {
+func testKeepBulk(t *testing.T, b Backend) {
 	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			top := newTopology(t, ordinary())
-			p := start(t, top, newPlane)
+			p := start(t, top, b)
 			needs(t, p.replica, keeps)
 			p.routed(t, kind)
 			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)

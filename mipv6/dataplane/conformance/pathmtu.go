@@ -10,7 +10,7 @@ import (
 // Routers further on refuse packets that are too big, and quote them as they
 // were rewritten; TCP must come to know of it and go on, both ways, also where
 // what is left for it is less than IPv6's minimum of 1280.
-func testPathMTU(t *testing.T, newPlane Factory) {
+func testPathMTU(t *testing.T, b Backend) {
 	for _, c := range []struct {
 		kind dataplane.RouteKind
 		mtus mtus
@@ -28,7 +28,7 @@ func testPathMTU(t *testing.T, newPlane Factory) {
 	} {
 		t.Run(fmt.Sprintf("%v/tunnel%d/path%d", c.kind, c.mtus.tunnel, c.mtus.path), func(t *testing.T) {
 			top := newTopology(t, c.mtus)
-			p := start(t, top, newPlane)
+			p := start(t, top, b)
 			p.routed(t, c.kind)
 			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
 			must(t, transfer(conn.far, conn.near, 500_000))

@@ -39,7 +39,7 @@ func relayed(t *testing.T, p planes, near dataplane.Plane, f dataplane.Flow, via
 // A flow that comes to one replica is served by another: by a client without
 // Mobile IPv6 through the home agent's tunnel, or with the contact address as source
 // straight back, and by one with it. Others stay where they are.
-func testRelay(t *testing.T, newPlane Factory) {
+func testRelay(t *testing.T, b Backend) {
 	for _, c := range []struct {
 		via    dataplane.RouteKind
 		client func(*topology) (*lab.Host, netip.Addr)
@@ -51,9 +51,9 @@ func testRelay(t *testing.T, newPlane Factory) {
 	} {
 		t.Run(c.via.String(), func(t *testing.T) {
 			top := newTopology(t, ordinary(), lab.Wire())
-			p := start(t, top, newPlane)
+			p := start(t, top, b)
 			needs(t, p.replica, relays)
-			near := newPlane(t, top.near, "eth0")
+			near := b.New(t, top.near, "eth0")
 			defer func() { must(t, near.Close()) }()
 			host, addr := c.client(top)
 			relayed(t, p, near, dataplane.Flow{Home: contactAddr, Client: addr}, c.via)
@@ -93,7 +93,7 @@ func legacyClient(top *topology) (*lab.Host, netip.Addr) { return top.legacy, le
 func modernClient(top *topology) (*lab.Host, netip.Addr) { return top.client, clientAddr }
 
 // Superpackets are relayed too, and path MTU discovery works through a relay.
-func testRelaySizes(t *testing.T, newPlane Factory) {
+func testRelaySizes(t *testing.T, b Backend) {
 	for _, c := range []struct {
 		name string
 		via  dataplane.RouteKind
@@ -109,9 +109,9 @@ func testRelaySizes(t *testing.T, newPlane Factory) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			top := newTopology(t, c.mtus)
-			p := start(t, top, newPlane)
+			p := start(t, top, b)
 			needs(t, p.replica, relays)
-			near := newPlane(t, top.near, "eth0")
+			near := b.New(t, top.near, "eth0")
 			defer func() { must(t, near.Close()) }()
 			host, addr := legacyClient(top)
 			if c.via == dataplane.Optimised {
@@ -131,11 +131,11 @@ func testRelaySizes(t *testing.T, newPlane Factory) {
 }
 
 // Each connection of a client goes its own way.
-func testConnections(t *testing.T, newPlane Factory) {
+func testConnections(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, func(f dataplane.Features) bool { return f.Connections && f.Relay })
-	near := newPlane(t, top.near, "eth0")
+	near := b.New(t, top.near, "eth0")
 	defer func() { must(t, near.Close()) }()
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), near.SetContact(there))
 
@@ -169,9 +169,9 @@ func testConnections(t *testing.T, newPlane Factory) {
 }
 
 // Out with the contact address as source, in through the tunnel.
-func testDirect(t *testing.T, newPlane Factory) {
+func testDirect(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, func(f dataplane.Features) bool { return f.Direct })
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), p.replica.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Direct}))
 	c := capture(t, top.replica, "eth0", func() {
@@ -187,13 +187,13 @@ func testDirect(t *testing.T, newPlane Factory) {
 
 // Nobody but the declared replica gets anything relayed, and no packet is relayed
 // for ever.
-func testRelayStrangers(t *testing.T, newPlane Factory) {
+func testRelayStrangers(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, relays)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact),
 		p.replica.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: legacyAddr}))
-	fromContact, toContact := datagram(t, contactAddr, clientAddr), datagram(t, clientAddr, contactAddr)
+	fromContact, toContact := datagram(t, contactAddr, clientAddr, ""), datagram(t, clientAddr, contactAddr, "")
 	last := func(b []byte) []byte {
 		c := append([]byte(nil), b...)
 		c[7] = 1
@@ -206,7 +206,7 @@ func testRelayStrangers(t *testing.T, newPlane Factory) {
 	}{
 		{"a stranger as the peer", inside(t, nearAddr, replicaAddr, fromContact), dataplane.CounterDropForeignTunnel},
 		{"a stranger as the home agent", inside(t, nearAddr, replicaAddr, toContact), dataplane.CounterDropForeignTunnel},
-		{"to another client", inside(t, nearAddr, replicaAddr, datagram(t, contactAddr, legacyAddr)), dataplane.CounterDropForeignTunnel},
+		{"to another client", inside(t, nearAddr, replicaAddr, datagram(t, contactAddr, legacyAddr, "")), dataplane.CounterDropForeignTunnel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := p.replica.Counters()[c.count]
@@ -227,7 +227,7 @@ func testRelayStrangers(t *testing.T, newPlane Factory) {
 		t.Error("a packet with no hop left was relayed")
 	}
 	// Two that relay to each other: the packet goes to and fro, and dies.
-	near := newPlane(t, top.near, "eth0")
+	near := b.New(t, top.near, "eth0")
 	defer func() { must(t, near.Close()) }()
 	must(t, near.SetContact(there),
 		p.replica.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, From: nearAddr}),
@@ -244,9 +244,9 @@ func testRelayStrangers(t *testing.T, newPlane Factory) {
 
 // Signalling is not relayed: a home test of a flow that is served elsewhere comes
 // to where the home agent sends it.
-func testRelaySignalling(t *testing.T, newPlane Factory) {
+func testRelaySignalling(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, relays)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact),
 		p.replica.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr}))

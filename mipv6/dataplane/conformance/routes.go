@@ -8,9 +8,9 @@ import (
 )
 
 // IPv6 in IPv6 to and from the home agent: what a client without Mobile IPv6 has.
-func testTunnelled(t *testing.T, newPlane Factory) {
+func testTunnelled(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact))
 	c := capture(t, top.replica, "eth0", func() {
 		ping(t, top.legacy, contactAddr, 56)
@@ -28,9 +28,9 @@ func testTunnelled(t *testing.T, newPlane Factory) {
 }
 
 // Home Address option out, type 2 routing header in.
-func testOptimised(t *testing.T, newPlane Factory) {
+func testOptimised(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), p.client.SetBinding(binding),
 		p.replica.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised}))
 	c := capture(t, top.replica, "eth0", func() {

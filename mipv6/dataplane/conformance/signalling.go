@@ -34,9 +34,9 @@ func openMH(t *testing.T, h *lab.Host) *mhsock.Socket {
 
 // Mobility Headers ignore routes, bindings and holds (RFC 6275 §6.1, §11.6.1),
 // and arrive with the addresses that their checksum was made over.
-func testMobilityHeaders(t *testing.T, newPlane Factory) {
+func testMobilityHeaders(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), p.client.SetBinding(binding))
 	replica, agent, client := openMH(t, top.replica), openMH(t, top.agent), openMH(t, top.client)
 
@@ -118,9 +118,9 @@ func testMobilityHeaders(t *testing.T, newPlane Factory) {
 
 // A Home Address option that no binding covers is dropped and reported (RFC
 // 6275 §9.3.3): none at all, and one that names another care-of address.
-func testUnknownHomeAddress(t *testing.T, newPlane Factory) {
+func testUnknownHomeAddress(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	must(t, p.replica.SetContact(contact), p.replica.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised}))
 	want := dataplane.Event{Kind: dataplane.UnknownHomeAddress, Source: replicaAddr, Dest: clientAddr, Home: contactAddr}
 	other := binding
@@ -130,7 +130,7 @@ func testUnknownHomeAddress(t *testing.T, newPlane Factory) {
 		func() error { return p.client.SetBinding(other) },
 	} {
 		must(t, prepare())
-		before := p.client.Counters()[dataplane.CounterDropUnknownHome]
+		before := p.client.Counters()
 		noPing(t, top.replica, clientAddr, "-I", contactAddr.String())
 		select {
 		case got := <-p.client.Events():
@@ -140,12 +140,10 @@ func testUnknownHomeAddress(t *testing.T, newPlane Factory) {
 		case <-deadline(t).Done():
 			t.Fatal("no event")
 		}
-		if after := p.client.Counters()[dataplane.CounterDropUnknownHome]; after == before {
-			t.Error("nothing counted as " + dataplane.CounterDropUnknownHome)
-		}
+		counted(t, p.client, dataplane.CounterDropUnknownHome, before)
 	}
 	// A router on the way is not concerned.
-	router := newPlane(t, top.edge, "core")
+	router := b.New(t, top.edge, "core")
 	defer router.Close()
 	must(t, p.client.SetBinding(binding), p.agent.SetTunnel(tunnel))
 	ping(t, top.replica, clientAddr, 56, "-I", contactAddr.String())

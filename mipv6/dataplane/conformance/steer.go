@@ -66,11 +66,11 @@ func listenAt(t *testing.T, h *lab.Host, at netip.AddrPort) *net.TCPListener {
 
 // A connection to a steered port is decided at its SYN: for this replica or for
 // another, which never saw the flow declared before; and not a segment is lost.
-func testSteer(t *testing.T, newPlane Factory) {
+func testSteer(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, func(f dataplane.Features) bool { return f.Steer && f.Relay && f.Connections })
-	near := newPlane(t, top.near, "eth0")
+	near := b.New(t, top.near, "eth0")
 	defer func() { must(t, near.Close()) }()
 	at := netip.AddrPortFrom(contactAddr, 4000)
 	ports, _ := dataplane.PortsOf(80, 4000)
@@ -139,9 +139,9 @@ func testSteer(t *testing.T, newPlane Factory) {
 
 // A flood of SYNs finds a bound; what is beyond is delivered here, and nobody has
 // to decide.
-func testSteerFlood(t *testing.T, newPlane Factory) {
+func testSteerFlood(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	needs(t, p.replica, func(f dataplane.Features) bool { return f.Steer })
 	at := netip.AddrPortFrom(contactAddr, 4000)
 	steering := contact

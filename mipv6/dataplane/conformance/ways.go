@@ -12,10 +12,10 @@ import (
 
 // A client on the replica's own link is reached directly when optimised, and by
 // the home agent when not; its Mobility Headers always by the home agent.
-func testOnLinkClient(t *testing.T, newPlane Factory) {
+func testOnLinkClient(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
-	near := newPlane(t, top.near, "eth0")
+	p := start(t, top, b)
+	near := b.New(t, top.near, "eth0")
 	defer func() { must(t, near.Close()) }()
 	onLink := dataplane.Flow{Home: contactAddr, Client: nearAddr}
 	optimised := dataplane.Route{Kind: dataplane.Optimised}
@@ -47,9 +47,9 @@ func testOnLinkClient(t *testing.T, newPlane Factory) {
 
 // Contact addresses of one replica do not disturb each other, and a removed one
 // is gone.
-func testSeveralContacts(t *testing.T, newPlane Factory) {
+func testSeveralContacts(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	second := dataplane.Contact{Home: contact2Addr, CareOf: replicaAddr, HomeAgent: agentAddr}
 	must(t, p.replica.SetContact(contact), p.replica.SetContact(second), p.client.SetBinding(binding),
 		p.agent.SetTunnel(tunnel), p.agent.SetTunnel(dataplane.Tunnel{Home: contact2Addr, CareOf: replicaAddr, HomeAgent: agentAddr}),
@@ -77,10 +77,10 @@ func testSeveralContacts(t *testing.T, newPlane Factory) {
 
 // The mobile node moves: what answers at the contact address is the replica that
 // client and home agent have been told of.
-func testHandoff(t *testing.T, newPlane Factory) {
+func testHandoff(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
-	acceptor := newPlane(t, top.near, "eth0")
+	p := start(t, top, b)
+	acceptor := b.New(t, top.near, "eth0")
 	defer func() { must(t, acceptor.Close()) }()
 	there := contact
 	there.CareOf = nearAddr
@@ -105,9 +105,9 @@ func testHandoff(t *testing.T, newPlane Factory) {
 }
 
 // The host's own routes and link change; ours follow.
-func testRoutesFollowed(t *testing.T, newPlane Factory) {
+func testRoutesFollowed(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())
-	p := start(t, top, newPlane)
+	p := start(t, top, b)
 	p.routed(t, dataplane.Optimised)
 	ping(t, top.client, contactAddr, 56)
 	eventually := func(what string) {

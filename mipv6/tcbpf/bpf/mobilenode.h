@@ -184,7 +184,7 @@ inline int mobile_release(struct __sk_buff *skb, struct ipv6 *h, const struct co
 	if (!r)
 		return PASS;
 	if (r->kind == HELD)
-		return r->keep ? keep() : drop(HELD_IN); /* held again meanwhile */
+		return drop(HELD_IN); /* never again to the keeper: a packet must not go round */
 	if (r->kind != RELAY_TO)
 		return PASS;
 	if (!fits(skb, h, c, IPV6_LENGTH, 0) || hop(h) != PASS)
