@@ -1,5 +1,5 @@
 # Every target installs what it lacks (Debian packages) and says in one line
-# what is missing if it cannot. All but build need root.
+# what is missing if it cannot. All but build, demo and test-kernel need root.
 
 GO      ?= go
 BIN     := build/bin
@@ -19,12 +19,12 @@ build: ## the programs, in build/bin
 	@mkdir -p $(BIN)
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/... ./examples/...
 
-demo: ## the thesis's session, with telnet, on this kernel
-	@scripts/need root go
+demo: ## the thesis's session, with telnet: on this kernel; without root in user-mode Linux
+	@scripts/need go
 	@mkdir -p $(BIN)
 	@# A new machine has both to do, and they wait for different things.
 	@$(GO) build -o $(BIN)/ ./tests/demo ./cmd/... ./examples/... & build=$$!; \
-		scripts/need ip tcpdump tshark telnet setpriv && wait $$build
+		scripts/need ip tcpdump tshark telnet setpriv $$([ $$(id -u) = 0 ] || echo linux.uml modprobe) && wait $$build
 	@$(BIN)/demo
 
 lab: ## leaves the demonstration's hosts up, to try by hand
@@ -39,15 +39,19 @@ lab-down: ## ends what make lab left
 	@$(GO) build -o $(BIN)/demo ./tests/demo
 	@$(BIN)/demo -down
 
-test: ## everything: unit, scenario, laboratory and end to end
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git scapy
+test: ## unit, scenario, laboratory and end to end; on this kernel
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git linux.uml modprobe scapy
 	$(GO) vet ./...
-	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 ./...
+	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 -skip '^TestKernel$$' ./...
 
 conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
 	@scripts/need root go ip scapy
 	$(GO) test -count=1 -timeout $(TIMEOUT) ./tests/conformance -update
 	@git --no-pager diff --stat -- docs/conformance.md
+
+test-kernel: ## what needs a kernel with Mobile IPv6, on one that has it, without root; results in build/kernel
+	@scripts/need go ip tc ping tcpdump tshark telnet setpriv linux.uml modprobe
+	$(GO) test -timeout 60m -count 1 -v -run '^TestKernel$$' ./tests/uml
 
 bench: ## measurements, each against its reference; build/bench.json
 	@scripts/need root go ip iperf3 gcc setpriv

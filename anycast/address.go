@@ -47,9 +47,6 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	return &Address{n, ct.Address}, nil
 }
 
-// Addr is the contact address itself.
-func (a *Address) Addr() netip.Addr { return a.home }
-
 // Active makes this replica the contact node (mip6_addr_active): it registers its
 // care-of address at the home agent and returns when that has acknowledged, or
 // why not. The registration is then kept alive until Close, or until another

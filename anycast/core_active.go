@@ -126,7 +126,7 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 		c.demote(ct)
 	case was:
 		ct.retry = now.Add(registerRetry)
-		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "error", err)
+		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "err", err)
 	default:
 		ct.wanted = false
 	}

@@ -127,7 +127,7 @@ func (n *Node) inUse(p pair) bool {
 	}
 	last, err := n.deps.Plane.LastUsed(dataplane.Flow{Home: p.Home, Client: p.Client})
 	if err != nil {
-		n.cfg.Logger.Warn("last use of binding unknown", "contact", p.Home, "client", p.Client, "error", err)
+		n.cfg.Logger.Warn("last use of binding unknown", "contact", p.Home, "client", p.Client, "err", err)
 		return true
 	}
 	return !last.IsZero() && n.deps.Now().Sub(last) < idleUse

@@ -109,12 +109,13 @@ func (g *Agent) note(r Record) {
 	g.records.add(r)
 	g.count.add(r)
 	g.d.Observe(r)
-	level := slog.LevelInfo
-	if r.Err != "" {
-		level = slog.LevelWarn
+	level, attrs := slog.LevelInfo, []any{
+		"role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To, "gap", r.Gap, "bytes", r.Bytes,
 	}
-	g.d.Logger.Log(context.Background(), level, "handoff", "role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To,
-		"gap", r.Gap, "bytes", r.Bytes, "err", r.Err)
+	if r.Err != "" {
+		level, attrs = slog.LevelWarn, append(attrs, "err", r.Err)
+	}
+	g.d.Logger.Log(context.Background(), level, "handoff", attrs...)
 }
 
 // counters are totals since the agent was made.

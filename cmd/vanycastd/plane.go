@@ -11,58 +11,68 @@ import (
 	"github.com/vanycast/vanycast/mipv6/xfrm"
 )
 
+// opener makes a data plane; an error that is a dataplane.MissingError says what
+// this kernel was built without.
+type opener func() (dataplane.Plane, error)
+
 // openPlane opens the data plane that the configuration names, and says which
-// it is. "auto" takes the kernel's own Mobile IPv6 where the kernel has it.
+// it is.
 func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, conf.DataPlane, error) {
-	kind, err := choosePlane(cfg.Node.DataPlane, xfrm.Probe, tcbpf.Probe)
+	iface := cfg.Node.Interface
+	// Without a correspondent or home agent nobody here could say which home
+	// addresses are true.
+	ignore := !cfg.Has(conf.RoleCorrespondent) && !cfg.Has(conf.RoleHomeAgent)
+	// A process that died may have used the other one.
+	byKernel := func() (dataplane.Plane, error) {
+		if err := tcbpf.CleanUp(iface, logger); err != nil {
+			return nil, err
+		}
+		return xfrm.New(xfrm.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
+	}
+	byBPF := func() (dataplane.Plane, error) {
+		if err := xfrm.CleanUp(iface, logger); err != nil {
+			return nil, err
+		}
+		p, err := tcbpf.New(tcbpf.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
+		if err == nil {
+			return p, nil
+		}
+		// The probe may say it in the administrator's words.
+		if missing := tcbpf.Probe(); errors.As(missing, new(*dataplane.MissingError)) {
+			err = missing
+		}
+		return nil, err
+	}
+	plane, kind, err := choosePlane(cfg.Node.DataPlane, byKernel, byBPF)
 	if err != nil {
 		return nil, "", fmt.Errorf("data plane: %w", err)
 	}
 	logger.Info("data plane", "kind", kind)
-	// Without a correspondent or home agent nobody here could say which home
-	// addresses are true.
-	ignore := !cfg.Has(conf.RoleCorrespondent) && !cfg.Has(conf.RoleHomeAgent)
-	var plane dataplane.Plane
-	// A process that died may have used the other one.
-	if kind == conf.DataPlaneXFRM {
-		if err = tcbpf.CleanUp(cfg.Node.Interface, logger); err == nil {
-			plane, err = xfrm.New(xfrm.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
-		}
-	} else {
-		if err = xfrm.CleanUp(cfg.Node.Interface, logger); err == nil {
-			plane, err = tcbpf.New(tcbpf.Config{Interface: cfg.Node.Interface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
-		}
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("data plane: %w", err)
-	}
 	return plane, kind, nil
 }
 
-// choosePlane asks the probes. Where the kernel lacks something the error is one
-// line that names the option: of both data planes where either would have done.
-func choosePlane(wanted conf.DataPlane, probeXFRM, probeBPF func() error) (conf.DataPlane, error) {
+// choosePlane takes the one that is wanted. "auto" takes the kernel's own Mobile
+// IPv6 where the kernel has it; where it has nothing that would do, the error is
+// one line that names what is missing for either.
+func choosePlane(wanted conf.DataPlane, byKernel, byBPF opener) (dataplane.Plane, conf.DataPlane, error) {
+	var noMobileIPv6, noBPF *dataplane.MissingError
 	if wanted != conf.DataPlaneBPF {
-		err := probeXFRM()
+		plane, err := byKernel()
 		if err == nil {
-			return conf.DataPlaneXFRM, nil
+			return plane, conf.DataPlaneXFRM, nil
 		}
-		if wanted == conf.DataPlaneXFRM {
-			return "", fmt.Errorf("node.dataplane = %q: %w", wanted, err)
+		if wanted == conf.DataPlaneXFRM || !errors.As(err, &noMobileIPv6) {
+			return nil, "", err
 		}
-		if bpf := probeBPF(); bpf != nil {
-			var a, b *dataplane.MissingError
-			if errors.As(err, &a) && errors.As(bpf, &b) {
-				return "", fmt.Errorf("this kernel has neither Mobile IPv6 (%s) nor what eBPF needs (%s)", a.Option, b.Option)
-			}
-			return "", fmt.Errorf("neither of the two works: %v; %w", err, bpf)
-		}
-		return conf.DataPlaneBPF, nil
 	}
-	if err := probeBPF(); err != nil {
-		return "", fmt.Errorf("node.dataplane = %q: %w", wanted, err)
+	plane, err := byBPF()
+	if err == nil {
+		return plane, conf.DataPlaneBPF, nil
 	}
-	return conf.DataPlaneBPF, nil
+	if noMobileIPv6 != nil && errors.As(err, &noBPF) {
+		return nil, "", fmt.Errorf("this kernel has neither Mobile IPv6 (%s) nor what eBPF needs (%s): %w", noMobileIPv6.Option, noBPF.Option, err)
+	}
+	return nil, "", err
 }
 
 // maxTunnels is how many home agent bindings the data plane must hold; 0, its

@@ -30,14 +30,6 @@ func parse(t *testing.T, where, line string) Command {
 	return c
 }
 
-// Word is the nth word after the name, from 0; "" if there are fewer.
-func (c Command) Word(n int) string {
-	if n < len(c.Words) {
-		return c.Words[n]
-	}
-	return ""
-}
-
 // Text is everything after the name.
 func (c Command) Text() string { return strings.TrimSpace(strings.TrimPrefix(c.line, c.Name)) }
 

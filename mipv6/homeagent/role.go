@@ -211,7 +211,7 @@ func (r *Role) do(step func(now time.Time) ([]action, bool)) bool {
 	now := time.Now()
 	actions, handled := step(now)
 	if err := r.perform(now, actions); err != nil {
-		r.log.Warn("home agent", "error", err)
+		r.log.Warn("home agent", "err", err)
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -104,7 +104,7 @@ func (p *Plane) mirrorContact(c *contact) error {
 	h, err := p.host.Lookup(c.HomeAgent, c.CareOf)
 	if errors.Is(err, dataplane.ErrUnreachable) {
 		if c.installed != nil || !c.address { // is news
-			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
+			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home_agent", c.HomeAgent, "err", err)
 		}
 		h = hostnet.Hop{}
 	} else if err != nil {

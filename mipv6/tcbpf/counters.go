@@ -73,7 +73,7 @@ func (p *Plane) Counters() map[string]uint64 {
 	for i, name := range counterNames {
 		var perCPU []uint64
 		if err := p.programs.Counters.Lookup(uint32(i), &perCPU); err != nil {
-			p.logger.Error("reading a counter", "counter", name, "error", err)
+			p.logger.Error("reading a counter", "counter", name, "err", err)
 			continue
 		}
 		for _, n := range perCPU {

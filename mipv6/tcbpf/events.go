@@ -21,7 +21,7 @@ func (p *Plane) readEvents() {
 			return
 		}
 		if err != nil {
-			p.logger.Error("reading events of the data plane", "error", err)
+			p.logger.Error("reading events of the data plane", "err", err)
 			return
 		}
 		if original, mtu, careOf, ok := parseTooLong(record.RawSample); ok {

@@ -41,7 +41,7 @@ func (p *Plane) locked(f func() error) {
 	}
 	defer p.mu.Unlock()
 	if err := f(); err != nil {
-		p.logger.Error("bringing the data plane in line with the host", "error", err)
+		p.logger.Error("bringing the data plane in line with the host", "err", err)
 	}
 }
 
@@ -90,7 +90,7 @@ func pieces[K any](p *Plane, keys []K, f func(K) error) {
 			var errs []error
 			for _, key := range piece {
 				if err := f(key); errors.Is(err, dataplane.ErrUnreachable) {
-					p.logger.Warn("no way to send rewritten packets", "for", key, "error", err)
+					p.logger.Warn("no way to send rewritten packets", "for", key, "err", err)
 				} else {
 					errs = append(errs, err)
 				}

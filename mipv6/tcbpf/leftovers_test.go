@@ -165,3 +165,24 @@ func TestOnePlanePerNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// So does CleanUp, for a host that goes on with another data plane.
+func TestCleanUpAfterKill(t *testing.T) {
+	replica, _ := newPair(t)
+	before := conformance.Trace(t, replica)
+	p := startChild(t, replica)
+	if err := p.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	if conformance.Trace(t, replica) == before {
+		t.Error("the killed process left nothing: the test shows nothing")
+	}
+	for range 2 { // the second time there is nothing
+		if err := replica.Do(func() error { return tcbpf.CleanUp("eth0", nil) }); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(before, conformance.Trace(t, replica)); d != "" {
+			t.Errorf("CleanUp left something (-before +after):\n%s", d)
+		}
+	}
+}

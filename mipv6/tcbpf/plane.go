@@ -203,7 +203,9 @@ func (p *Plane) release() error {
 		errs = append(errs, p.keeper.Close())
 	}
 	p.loops.Wait()
-	close(p.events)
+	if p.events != nil { // a plane that only cleans up has none
+		close(p.events)
+	}
 	if p.programs != nil {
 		errs = append(errs, p.programs.Close())
 	}

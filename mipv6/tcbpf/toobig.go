@@ -41,7 +41,7 @@ var errTooMany = errors.New("too many narrow paths are known")
 // readTooBig hears Packet Too Big messages until the socket is closed.
 func (p *Plane) readTooBig() {
 	if err := p.icmp.Receive(p.handleTooBig); err != nil {
-		p.logger.Error("path MTU discovery", "error", err)
+		p.logger.Error("path MTU discovery", "err", err)
 	}
 }
 
@@ -54,7 +54,7 @@ func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 	defer p.mu.Unlock()
 	if err := p.learn(router, mtu, q); err != nil {
 		p.own.tooBigInvalid.Add(1)
-		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "error", err)
+		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "err", err)
 		return
 	}
 	p.own.tooBigTold.Add(1)

@@ -105,6 +105,11 @@ func (p *Plane) changeContact(c *contact, wanted dataplane.Contact) error {
 	if err != nil {
 		return err
 	}
+	if d != old {
+		if err := p.moveHolds(c, old, d); err != nil {
+			return err
+		}
+	}
 	c.Contact, c.device = wanted, d
 	if err := p.leadContact(c); err != nil {
 		return err

@@ -30,7 +30,8 @@ type ends struct{ local, remote netip.Addr }
 type device struct {
 	ends
 	link  netlink.Link
-	users map[netip.Addr]uint32 // by the handle of their filter
+	users map[netip.Addr]uint32     // by the handle of their filter
+	holds map[dataplane.Flow]uint32 // by the handle of theirs, see hold.go
 	role  role
 	// narrow is the MTU inside while the path is too narrow for the least that
 	// an interface can have; 0: it is not.
@@ -67,39 +68,12 @@ func (p *Plane) useDevice(e ends, user netip.Addr, r role) (*device, error) {
 	if _, ok := d.users[user]; ok {
 		return d, nil
 	}
-	handle, err := d.freeHandle()
-	if err == nil {
-		f := match(filter(d.link, ingress, preferenceAllow, handle), r.field(), user, netlink.TC_ACT_OK)
-		if handle == 0 {
-			handle, err = p.newFilter(d.link, f)
-		} else {
-			err = p.addFilter(f)
-		}
-	}
+	handle, err := p.newFilter(d.link, match(filter(d.link, ingress, preferenceAllow, freeHandle(d.users)), netlink.TC_ACT_OK, address(r.field(), user)))
 	if err != nil {
 		return nil, errors.Join(err, p.releaseDevice(d, user))
 	}
 	d.users[user] = handle
 	return d, nil
-}
-
-// freeHandle is 0 for the first filter: where the kernel puts that, all others go.
-func (d *device) freeHandle() (uint32, error) {
-	var table uint32
-	taken := make(map[uint32]bool, len(d.users))
-	for _, handle := range d.users {
-		table = handle & tableMask
-		taken[handle] = true
-	}
-	if table == 0 {
-		return 0, nil
-	}
-	for n := uint32(1); n <= maxNumber; n++ {
-		if !taken[table|n] {
-			return table | n, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: %d addresses on one tunnel", dataplane.ErrFull, len(d.users))
 }
 
 // releaseDevice takes it away with its last user.
@@ -160,14 +134,17 @@ func (p *Plane) makeDevice(e ends, r role) (*device, error) {
 	if err != nil {
 		return failed(err)
 	}
-	d := &device{ends: e, link: link, users: map[netip.Addr]uint32{}, role: r}
+	d := &device{ends: e, link: link, users: map[netip.Addr]uint32{}, holds: map[dataplane.Flow]uint32{}, role: r}
 	const noAddress = 1 // IN6_ADDR_GEN_MODE_NONE
 	err = p.host.Netlink.LinkSetIP6AddrGenMode(link, noAddress)
 	if err == nil {
 		_, err = hostnet.EnsureClsact(p.host.Netlink, link)
 	}
 	if err == nil {
-		err = p.addFilter(match(filter(link, ingress, preferenceRest, 0), 0, netip.Addr{}, netlink.TC_ACT_SHOT))
+		err = p.addFilter(match(filter(link, ingress, preferenceRest, 0), netlink.TC_ACT_SHOT))
+	}
+	if err == nil {
+		err = p.addFilter(match(filter(link, egress, preferenceAllow, 0), netlink.TC_ACT_OK, nextHeader(protocolMobility)))
 	}
 	if err == nil {
 		err = p.host.Netlink.LinkSetUp(link)

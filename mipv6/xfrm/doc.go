@@ -22,7 +22,8 @@
 //   - A contact address: state src :: dst HOME proto route2 flag wildrecv coa COA,
 //     and the home registration's src HOME dst AGENT proto hao coa COA.
 //   - An optimised flow: state src HOME dst CLIENT proto hao coa COA, a policy out
-//     with it, a policy in with route2. A held one: two policies that block.
+//     with it, a policy in with route2. A held one: a policy in that blocks, and a
+//     filter on the tunnel.
 //   - A binding at a correspondent: two states with coa, src HOME dst LOCAL proto hao
 //     and src LOCAL dst HOME proto route2, and a policy for each; a host route for
 //     HOME, which tells TCP of the room that the headers take.

@@ -63,10 +63,20 @@ func (p *Plane) putFlow(f dataplane.Flow, state *flow, kind dataplane.RouteKind,
 		return err
 	}
 	state.used = later(state.used, used)
+	// A flow that becomes held, or ceases to be, is so until all is done.
+	d := p.contacts[f.Home].device
+	if kind == dataplane.Held {
+		if err := p.hold(d, f); err != nil {
+			return err
+		}
+	}
 	if err := p.replace(was, flowRules(f, kind, careOf)); err != nil {
 		return err
 	}
 	state.Kind, state.careOf = kind, careOf
+	if kind != dataplane.Held {
+		return p.unhold(d, f)
+	}
 	return nil
 }
 
@@ -89,6 +99,11 @@ func (p *Plane) RemoveRoute(f dataplane.Flow) error {
 func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
 	if err := p.uninstall(flowRules(f, state.Kind, state.careOf)); err != nil {
 		return err
+	}
+	if c, ok := p.contacts[f.Home]; ok {
+		if err := p.unhold(c.device, f); err != nil {
+			return err
+		}
 	}
 	delete(p.flows, f)
 	return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
-// The kernel's policies do not see by which interface a packet came, so three
+// The kernel's policies do not see by which interface a packet came, so some
 // things are said by filters (tc u32, on the qdisc clsact):
 //
 //   - What comes by the plane's interface and is addressed to a contact address as
@@ -24,14 +24,16 @@ import (
 //     rewrite has the care-of address.
 //   - What comes out of a tunnel and is not for a contact address, or from a
 //     registered home address, is dropped.
+//   - What a held flow sends is dropped at the tunnel's mouth (see hold.go).
 //
 // They stay when the process dies.
 
 // Preferences of the filters. That of the interface's tells whether its qdisc was
 // made by us too, so that whoever takes them off, also after a crash, takes it along.
 const (
-	preferenceAllow = ours     // in tunnels
-	preferenceRest  = ours + 1 // in tunnels
+	preferenceAllow = ours     // in and out of tunnels
+	preferenceRest  = ours + 1 // in tunnels: what is not allowed
+	preferenceHeld  = ours + 1 // out of tunnels
 
 	preferenceTheirs = ours     // on the interface
 	preferenceOurs   = ours + 1 // on the interface, whose qdisc is ours
@@ -72,20 +74,31 @@ func filter(link netlink.Link, at hook, preference uint16, handle uint32) *netli
 	}}
 }
 
-// match makes the filter look for an address, and none at all if it is invalid,
-// and give a verdict.
-func match(f *netlink.U32, at field, a netip.Addr, verdict netlink.TcAct) *netlink.U32 {
-	keys := make([]netlink.TcU32Key, 1)
-	if a.IsValid() {
-		raw := a.As16()
-		keys = make([]netlink.TcU32Key, 4)
-		for i := range keys {
-			keys[i] = netlink.TcU32Key{Mask: ^uint32(0), Val: binary.BigEndian.Uint32(raw[4*i:]), Off: int32(at) + int32(4*i)}
-		}
+// match makes the filter look for these keys, all of them, and give a verdict;
+// without keys it matches everything.
+func match(f *netlink.U32, verdict netlink.TcAct, keys ...[]netlink.TcU32Key) *netlink.U32 {
+	all := slices.Concat(keys...)
+	if len(all) == 0 {
+		all = make([]netlink.TcU32Key, 1)
 	}
-	f.Sel = &netlink.TcU32Sel{Flags: nl.TC_U32_TERMINAL, Nkeys: uint8(len(keys)), Keys: keys}
+	f.Sel = &netlink.TcU32Sel{Flags: nl.TC_U32_TERMINAL, Nkeys: uint8(len(all)), Keys: slices.Clip(all)}
 	f.Actions = []netlink.Action{&netlink.GenericAction{ActionAttrs: netlink.ActionAttrs{Action: verdict}}}
 	return f
+}
+
+// address is the keys for an address of the IPv6 header.
+func address(at field, a netip.Addr) []netlink.TcU32Key {
+	raw := a.As16()
+	keys := make([]netlink.TcU32Key, 4)
+	for i := range keys {
+		keys[i] = netlink.TcU32Key{Mask: ^uint32(0), Val: binary.BigEndian.Uint32(raw[4*i:]), Off: int32(at) + int32(4*i)}
+	}
+	return keys
+}
+
+// nextHeader is the key for what follows the IPv6 header.
+func nextHeader(protocol uint8) []netlink.TcU32Key {
+	return []netlink.TcU32Key{{Mask: 0xff00, Val: uint32(protocol) << 8, Off: 4}}
 }
 
 func (p *Plane) addFilter(f *netlink.U32) error {
@@ -95,10 +108,10 @@ func (p *Plane) addFilter(f *netlink.U32) error {
 	return nil
 }
 
-// newFilter adds it by a handle of the kernel's choice, and says which.
+// newFilter adds it; where the kernel is to choose its handle, it says which.
 func (p *Plane) newFilter(link netlink.Link, f *netlink.U32) (uint32, error) {
-	if err := p.addFilter(f); err != nil {
-		return 0, err
+	if err := p.addFilter(f); err != nil || f.Handle != 0 {
+		return f.Handle, err
 	}
 	list, err := p.host.Netlink.FilterList(link, f.Parent)
 	if err != nil {
@@ -110,6 +123,27 @@ func (p *Plane) newFilter(link netlink.Link, f *netlink.U32) (uint32, error) {
 		}
 	}
 	return 0, fmt.Errorf("the filter of %v is not there", f.Attrs())
+}
+
+// freeHandle is a handle for one more filter beside those of the same link, hook
+// and preference. It is 0 for the first, whose table the others share, and for
+// those that are more than we number.
+func freeHandle[K comparable](handles map[K]uint32) uint32 {
+	taken := make(map[uint32]bool, len(handles))
+	table := uint32(0)
+	for _, handle := range handles {
+		table = handle & tableMask
+		taken[handle] = true
+	}
+	if table == 0 {
+		return 0
+	}
+	for n := uint32(1); n <= maxNumber; n++ {
+		if !taken[table|n] {
+			return table | n
+		}
+	}
+	return 0
 }
 
 func (p *Plane) deleteFilter(f *netlink.U32) error {
@@ -154,7 +188,7 @@ func (p *Plane) guardGone(home netip.Addr) error {
 }
 
 func (p *Plane) addGuard(g *guard, at hook, what field, home netip.Addr) error {
-	handle, err := p.newFilter(p.host.Link, match(filter(p.host.Link, at, p.preference, 0), what, home, netlink.TC_ACT_SHOT))
+	handle, err := p.newFilter(p.host.Link, match(filter(p.host.Link, at, p.preference, 0), netlink.TC_ACT_SHOT, address(what, home)))
 	if err == nil {
 		g.handles[at] = handle
 	}

@@ -104,6 +104,9 @@ func (p *Plane) start() (err error) {
 	if err := p.takeOver(); err != nil {
 		return err
 	}
+	if err := p.tryKernel(); err != nil {
+		return errors.Join(err, p.closeGuards())
+	}
 	if err := p.install(hostRules(p.cfg.IgnoreHomeAddress)); err != nil {
 		return errors.Join(err, p.uninstall(hostRules(p.cfg.IgnoreHomeAddress)), p.closeGuards())
 	}

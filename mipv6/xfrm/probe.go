@@ -21,47 +21,39 @@ func Probe() error {
 		runtime.LockOSThread()
 		result <- probeInNamespace()
 	}()
-	if err := <-result; err != nil {
-		return fmt.Errorf("xfrm: %w", err)
-	}
-	return nil
+	return <-result
 }
 
 func probeInNamespace() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("a network namespace to try in: %w", dataplane.Explain(err, "CONFIG_NET_NS"))
+		return fmt.Errorf("xfrm: a network namespace to try in: %w", dataplane.Explain(err, "CONFIG_NET_NS"))
 	}
-	if err := probeRules(); err != nil {
-		return err
-	}
-	// A plane on lo, with the rest that it needs.
 	p, err := New(Config{Interface: "lo"})
 	if err != nil {
-		return errors.Unwrap(err)
-	}
-	defer p.Close()
-	at := netip.MustParseAddr
-	return errors.Join(p.SetContact(dataplane.Contact{
-		Home: at("2001:db8::1"), CareOf: at("2001:db8::2"), HomeAgent: at("2001:db8::3"),
-	}), p.Close())
-}
-
-// probeRules asks for the two things whose refusal needs interpretation.
-func probeRules() error {
-	c, err := dial()
-	if err != nil {
 		return err
 	}
-	defer c.Close()
-	r := contactRules(dataplane.Contact{Home: netip.MustParseAddr("2001:db8::1"), CareOf: netip.MustParseAddr("2001:db8::2"), HomeAgent: netip.MustParseAddr("2001:db8::3")})
+	return p.Close()
+}
+
+// tryKernel makes what a declaration needs, with addresses that lead nowhere
+// (RFC 6666), and takes it away at once: so that New says what is missing, and not
+// the first declaration.
+func (p *Plane) tryKernel() error {
+	at := netip.MustParseAddr
+	c := dataplane.Contact{Home: at("100::1"), CareOf: at("100::2"), HomeAgent: at("100::3")}
+	r := contactRules(c)
 	for _, s := range r.states {
-		if _, err := c.do(addState(s), deleteState(s.stateID)); err != nil {
+		if _, err := p.conn.do(addState(s), deleteState(s.stateID)); err != nil {
 			return dataplane.Explain(err, "CONFIG_IPV6_MIP6")
 		}
 	}
-	_, err = c.do(setPolicy(r.policies[0]), deletePolicy(r.policies[0].policyID))
+	_, err := p.conn.do(setPolicy(r.policies[0]), deletePolicy(r.policies[0].policyID))
 	if errors.Is(err, unix.EINVAL) { // the answer to a policy type that it does not know
 		return &dataplane.MissingError{Option: "CONFIG_XFRM_SUB_POLICY", Err: err}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	d, err := p.useDevice(ends{c.CareOf, c.HomeAgent}, c.Home, replicaEnd)
+	return errors.Join(err, p.releaseDevice(d, c.Home))
 }

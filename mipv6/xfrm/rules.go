@@ -90,9 +90,9 @@ func flowRules(f dataplane.Flow, kind dataplane.RouteKind, careOf netip.Addr) ru
 		from.templates = []template{{unspecified, unspecified, route2}}
 		return rules{[]state{{stateID: stateID{f.Home, f.Client, hao}, careOf: careOf}}, []policy{to, from}}
 	case dataplane.Held:
-		to.priority, from.priority = priorityHeld, priorityHeld
-		to.action, from.action = block, block
-		return rules{policies: []policy{to, from}}
+		// What it sends is not blocked but dropped: see hold.go.
+		from.priority, from.action = priorityHeld, block
+		return rules{policies: []policy{from}}
 	default:
 		return rules{}
 	}

@@ -71,10 +71,10 @@ func TestMessages(t *testing.T) {
 			policy(selectors(h1, cn), "9a360200", "01", "00") + template(h1, cn, "3c") + sub},
 		"policy in": {optimised.policies[1].message(msgUpdatePolicy), 0x19,
 			policy(selectors(cn, h1), "9a360200", "00", "00") + template(zero, zero, "2b") + sub},
-		"block": {held.policies[0].message(msgUpdatePolicy), 0x19, policy(selectors(h1, cn), "86360200", "01", "01") + sub},
+		"block": {held.policies[0].message(msgUpdatePolicy), 0x19, policy(selectors(cn, h1), "86360200", "00", "01") + sub},
 		"binding update only": {contact.policies[0].message(msgUpdatePolicy), 0x19,
 			policy(cn+h1+"0000"+"0000"+"0005"+"ffff"+"0a00"+"8080"+"87"+"000000"+"00000000"+"00000000", "7c360200", "01", "00") + template(h1, cn, "3c") + sub},
-		"delete a policy": {held.policies[0].policyID.message(msgDelPolicy), 0x14, selectors(h1, cn) + "00000000" + "01" + "000000" + sub},
+		"delete a policy": {held.policies[0].policyID.message(msgDelPolicy), 0x14, selectors(cn, h1) + "00000000" + "00" + "000000" + sub},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.message.Header.Type != c.kind {

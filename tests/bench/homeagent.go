@@ -53,9 +53,8 @@ func measureHomeAgent(ctx context.Context, tb lab.TB, b *bench) error {
 	legacy := site("legacy")
 	n.Glass.IP("-6", "route", "add", legacy.Prefix.String(), "via", glass.Router.String(), "mtu", mtu)
 	n.Legacy.IP("-6", "route", "add", plain.String(), "via", legacy.Router.String(), "mtu", mtu)
-	// The host hears that there is a shorter way, and must not take it.
-	for _, h := range n.Hosts() {
-		h.Sysctl("net.ipv6.conf.all.accept_redirects", "0")
+	// They may hear that there is a shorter way, and must not take it.
+	for _, h := range []*lab.Host{n.Glass, n.Legacy} {
 		h.Sysctl("net.ipv6.conf.eth0.accept_redirects", "0")
 	}
 

@@ -30,7 +30,8 @@ type Cluster struct {
 	public   string // sockets and programs that the servers' user must reach
 	services []Service
 	replicas []string
-	clients  []string // hosts with the correspondent role
+	clients  []string          // hosts with the correspondent role
+	planes   map[string]string // by host; "" for "auto"
 	leave    bool
 }
 
@@ -43,6 +44,19 @@ func WithServices(s ...Service) Option { return func(c *Cluster) { c.services = 
 // WithReplicas takes fewer replicas than all three.
 func WithReplicas(names ...string) Option { return func(c *Cluster) { c.replicas = names } }
 
+// WithDataPlane has these hosts (all if none is named) configured with a data
+// plane: "xfrm" or "bpf".
+func WithDataPlane(kind string, hosts ...string) Option {
+	return func(c *Cluster) {
+		if len(hosts) == 0 {
+			hosts = c.daemonHosts()
+		}
+		for _, h := range hosts {
+			c.planes[h] = kind
+		}
+	}
+}
+
 // WithLeave lets what is started outlive the program (lab.Net.Detach).
 func WithLeave() Option { return func(c *Cluster) { c.leave = true } }
 
@@ -52,7 +66,7 @@ func WithLeave() Option { return func(c *Cluster) { c.leave = true } }
 func New(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...Option) (*Cluster, error) {
 	c := &Cluster{
 		ThesisNet: n, bin: bin, dir: filepath.Join(n.Dir(), "etc"),
-		services: []Service{Echo()}, replicas: lab.Replicas(), clients: []string{"modern"},
+		services: []Service{Echo()}, replicas: lab.Replicas(), clients: []string{"modern"}, planes: map[string]string{},
 	}
 	for _, o := range opts {
 		o(c)

@@ -103,6 +103,9 @@ func (c *Cluster) correspondentFile(name string) string {
 
 func (c *Cluster) nodeSection(b *strings.Builder, name, role string) {
 	fmt.Fprintf(b, "[node]\nname      = %q\nroles     = [%q]\ninterface = \"eth0\"\n", name, role)
+	if kind := c.planes[name]; kind != "" {
+		fmt.Fprintf(b, "dataplane = %q\n", kind)
+	}
 }
 
 // apiSection has a socket of its own for every host, for the hosts share this

@@ -8,6 +8,9 @@
 //	demo         the session (make demo)
 //	demo -lab    leaves the laboratory up to be tried by hand (make lab)
 //	demo -down   takes that laboratory down (make lab-down)
+//
+// The session needs no root: for an ordinary user it runs inside user-mode Linux
+// (package uml), on the kernel's own Mobile IPv6.
 package main
 
 import (
@@ -26,23 +29,27 @@ import (
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
-// patience bounds the whole demonstration.
+// patience bounds the whole demonstration, once its programs are built.
 const patience = 110 * time.Second
 
 func main() {
 	up := flag.Bool("lab", false, "leave the laboratory up, to try by hand")
 	down := flag.Bool("down", false, "take down what -lab left")
 	prefix := flag.String("prefix", "vc", "with -lab: the hosts are the namespaces `PREFIX`-NAME")
+	guest := flag.String("guest", "", "in user-mode Linux: the `FOLDER` of the programs, already built")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *up, *down, *prefix); err != nil {
+	if err := run(ctx, *up, *down, *prefix, *guest); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, up, down bool, prefix string) error {
+func run(ctx context.Context, up, down bool, prefix, guest string) error {
+	if guest != "" {
+		return inGuest(ctx, guest)
+	}
 	root, err := cluster.Root()
 	if err != nil {
 		return err
@@ -60,13 +67,15 @@ func run(ctx context.Context, up, down bool, prefix string) error {
 		}
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the demonstration took longer than %v", patience))
-	defer cancel()
-
 	fmt.Println("building the programs")
 	bin := filepath.Join(build, "bin")
 	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
 		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the demonstration took longer than %v", patience))
+	defer cancel()
+	if os.Geteuid() != 0 && !up {
+		return bootGuest(ctx, bin, build)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	return lab.Run("demo", logger, func(tb lab.TB) error {

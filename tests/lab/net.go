@@ -65,7 +65,7 @@ func New(tb TB, opts ...Option) *Net {
 		sweep(tb)
 	}
 	if s.dir == "" {
-		s.dir = tb.TempDir()
+		s.dir = directory(tb)
 	}
 	n := &Net{tb: tb, prefix: s.prefix, dir: s.dir, spawner: newSpawner()}
 	tb.Cleanup(func() {
@@ -74,6 +74,32 @@ func New(tb TB, opts ...Option) *Net {
 		}
 	})
 	return n
+}
+
+// directory is a temporary one, or, to look at afterwards, one of the test's own
+// in the folder that the environment's VANYCAST_LAB_DIR names.
+func directory(tb TB) string {
+	base := os.Getenv("VANYCAST_LAB_DIR")
+	if base == "" {
+		return tb.TempDir()
+	}
+	name := strings.Map(func(r rune) rune {
+		if r == '/' || r == ' ' {
+			return '-'
+		}
+		return r
+	}, tb.Name())
+	dir := filepath.Join(base, name)
+	for i := 2; ; i++ {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		dir = filepath.Join(base, fmt.Sprintf("%s-%d", name, i))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		tb.Fatalf("lab: %v", err)
+	}
+	return dir
 }
 
 // Dir is where logs, captures and configuration files of this laboratory go.

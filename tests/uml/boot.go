@@ -37,7 +37,7 @@ type Config struct {
 	Out     string    // host directory that the guest sees as OutDir; made if missing
 	Command string    // shell command, run as root in the guest
 	Memory  string    // of the guest, default "1G"
-	Console io.Writer // what the guest prints, as it prints it; may be nil
+	Console io.Writer // what the command prints, as it prints it; may be nil
 }
 
 // Boot runs the command in a fresh guest and returns its exit status. The error
@@ -86,7 +86,7 @@ func Boot(ctx context.Context, c Config) (status int, err error) {
 	var console bytes.Buffer
 	cmd.Stdout = &console
 	if c.Console != nil {
-		cmd.Stdout = io.MultiWriter(&console, c.Console)
+		cmd.Stdout = io.MultiWriter(&console, &between{to: c.Console})
 	}
 	cmd.Stderr = cmd.Stdout
 	// Every process of the guest is a process of the host, in this group.
@@ -124,22 +124,23 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("uml: build: %w", err)
 	}
-	return path, compile(ctx, "build", "-o", path, "github.com/vanycast/vanycast/tests/uml/umlboot")
+	return path, compile(ctx, "", "build", "-o", path, "github.com/vanycast/vanycast/tests/uml/umlboot")
 }
 
-// BuildTest compiles a package's tests, statically, into dir and returns the
-// binary's path.
-func BuildTest(ctx context.Context, dir, pkg string) (string, error) {
+// BuildTest compiles the tests of a package of the module in root, statically,
+// into dir and returns the binary's path.
+func BuildTest(ctx context.Context, dir, root, pkg string) (string, error) {
 	name := strings.ReplaceAll(strings.Trim(pkg, "./"), "/", "-") + ".test"
 	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
 		return "", fmt.Errorf("uml: build: %w", err)
 	}
-	return path, compile(ctx, "test", "-c", "-o", path, pkg)
+	return path, compile(ctx, root, "test", "-c", "-o", path, pkg)
 }
 
-func compile(ctx context.Context, args ...string) error {
+func compile(ctx context.Context, dir string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("uml: go %s: %w: %s", strings.Join(args, " "), err, text)

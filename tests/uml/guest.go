@@ -75,7 +75,9 @@ func guest(env []string) (status int, err error) {
 	cmd.Env = guestEnvironment()
 	cmd.Dir = "/tmp"
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	fmt.Println(commandBegins)
 	err = cmd.Run()
+	fmt.Println("\n" + commandEnds)
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return exit.ExitCode(), nil
 	}
@@ -96,11 +98,12 @@ func mountAll(env []string) error {
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
 		{"devtmpfs", "/dev", ""},
+		{"devpts", "/dev/pts", "newinstance,ptmxmode=0666"},
 		{"tmpfs", "/run", "mode=755"},
 		{"tmpfs", "/tmp", "mode=1777"},
 		{"hostfs", OutDir, out},
 	} {
-		if strings.HasPrefix(m.at, "/run/") {
+		if m.at == OutDir || m.kind == "devpts" {
 			if err := os.MkdirAll(m.at, 0o755); err != nil {
 				return err
 			}

@@ -1,0 +1,103 @@
+package uml
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vanycast/vanycast/tests/cluster"
+)
+
+// suites are the packages whose tests run in a guest, each in one of its own.
+var suites = []struct {
+	pkg string
+	run string // of its tests, as -test.run; "" for all
+}{
+	{pkg: "./tests/kernel"},
+	{pkg: "./mipv6/xfrm"},
+	{pkg: "./mipv6/tcbpf", run: "TestConformance|TestProbe"},
+	{pkg: "./mipv6/mhsock"},
+}
+
+// The kernel's own Mobile IPv6, and our eBPF on the same kernel. Outputs, logs
+// and captures are in build/kernel.
+func TestKernel(t *testing.T) {
+	root, err := cluster.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(root, "build", "kernel")
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(to, "bin")
+	ctx := t.Context()
+	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
+		t.Fatal(err)
+	}
+	umlboot, err := Build(ctx, bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range suites {
+		name := strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "-")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // a guest has one processor
+			test, err := BuildTest(ctx, bin, root, s.pkg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inGuest(t, guestRun{
+				boot: umlboot, out: filepath.Join(to, name), folder: filepath.Join(root, s.pkg),
+				command: fmt.Sprintf("VANYCAST_BIN=%s %s -test.v -test.timeout=40m -test.run='%s'", bin, test, s.run),
+			})
+		})
+	}
+}
+
+type guestRun struct{ boot, out, folder, command string }
+
+// inGuest runs a test binary in a guest, in its package's folder, and reports
+// each of its tests as a subtest.
+func inGuest(t *testing.T, r guestRun) {
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Minute)
+	defer cancel()
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(r.out, "output.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var output bytes.Buffer
+	command := fmt.Sprintf("cd %s && VANYCAST_LAB_DIR=%s/lab %s", r.folder, OutDir, r.command)
+	status, err := Boot(ctx, Config{Boot: r.boot, Out: r.out, Command: command, Console: io.MultiWriter(log, &output)})
+	if err != nil {
+		t.Error(err)
+	}
+	ended, unfinished := Results(output.Bytes())
+	for _, result := range ended {
+		t.Run(result.Name, func(t *testing.T) {
+			switch result.Outcome {
+			case Fail:
+				t.Errorf("failed in the guest: see %s", log.Name())
+			case Skip:
+				t.Skipf("skipped in the guest: see %s", log.Name())
+			case Pass:
+			}
+		})
+	}
+	for _, name := range unfinished {
+		t.Errorf("%s began and did not end", name)
+	}
+	if err == nil && status != 0 || len(ended) == 0 {
+		t.Errorf("exit status %d, %d tests; the output ended with:\n%s", status, len(ended), tail(output.Bytes()))
+	}
+}
