@@ -35,7 +35,7 @@ func declared(f dataplane.Flow, r dataplane.Route, steer ...uint16) func(testing
 		if !f.Home.IsValid() {
 			return
 		}
-		state := flow{Route: r, keeping: r.Keep}
+		state := flow{Route: r, keeping: whatIsKept(r, false)}
 		check(t, put(p.Routes, flowKey(f), state.wanted(0)))
 	}
 }
