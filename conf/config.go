@@ -102,7 +102,7 @@ type Service struct {
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
 
-	Mode string // how clients are handed off: basic, prepared
+	Mode string // how clients are handed off: basic, prepared, seamless
 
 	ConnectTimeout  time.Duration // to reach a handoff's target
 	HandoffTimeout  time.Duration // a handoff that has not ended by then is given up

@@ -77,6 +77,7 @@ type Node struct {
 	mu       sync.Mutex
 	contacts map[netip.Addr]*contact
 	owned    map[Conn]*own
+	seams    map[Conn]seam
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
@@ -118,7 +119,7 @@ func New(cfg Config, deps Deps) *Node {
 	n := &Node{
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
-		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
+		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
 		due: make(chan struct{}, 1),
 	}
@@ -199,6 +200,11 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.owned {
 		if c.Contact.Addr() == contact {
 			delete(n.owned, c)
+		}
+	}
+	for c := range n.seams {
+		if c.Contact.Addr() == contact {
+			delete(n.seams, c)
 		}
 	}
 	for c := range n.routes {

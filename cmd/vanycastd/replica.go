@@ -96,6 +96,9 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Anycast: r.binder,
 		TCP:     kernel,
 		Modes:   r.mode,
+		Serves: func(contact, client netip.AddrPort) bool {
+			return r.connected(relay.Conn{Contact: contact, Client: client})
+		},
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,
