@@ -33,7 +33,7 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	err := closed
 	n.event(func(time.Time) {
 		if err = n.core.passive(ct); err == nil {
-			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct})
+			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Early: true})
 		}
 	})
 	if err != nil {

@@ -28,12 +28,12 @@ type member struct {
 	local []Conn
 }
 
-type caller struct {
+type groupCaller struct {
 	g    *group
 	from netip.Addr
 }
 
-func (c caller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+func (c groupCaller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
 	m := c.g.nodes[to]
 	if m == nil || m.down || c.g.nodes[c.from].down {
 		return nil, peer.ErrUnreachable
@@ -71,12 +71,11 @@ func inGroup(t *testing.T, f func(g *group)) {
 					return append([]Conn(nil), m.local...)
 				},
 				Moved: func(_, _ netip.Addr, _ uint16) bool { return !m.late },
-			}, Deps{Plane: m.plane, Peers: caller{g, a}})
+			}, Deps{Plane: m.plane, Peers: groupCaller{g, a}})
 			if err := m.plane.SetContact(dataplane.Contact{Home: contactAddr, CareOf: a, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
 				t.Fatal(err)
 			}
 			m.Add(Contact{Address: contactAddr, ContactNodes: []netip.Addr{glass, reich}, Replicas: all})
-			m.Ready(contactAddr)
 			m.SetContactNode(contactAddr, glass)
 			g.nodes[a] = m
 		}
@@ -175,7 +174,7 @@ func TestReadyAfterCollect(t *testing.T) {
 		if err := again.plane.RemoveContact(contactAddr); err != nil {
 			t.Fatal(err)
 		}
-		again.Add(Contact{Address: contactAddr, ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}})
+		again.Add(Contact{Address: contactAddr, ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}, Early: true})
 		again.Collect(g.t.Context(), contactAddr)
 		if routes := again.plane.State().Routes; len(routes) != 0 {
 			t.Errorf("routes before the contact address: %v", routes)

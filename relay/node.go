@@ -59,6 +59,9 @@ type Contact struct {
 	// Direct: what this replica sends in a relayed connection goes straight to
 	// the client, with the contact address as source, not back through the anchor.
 	Direct bool
+	// Early: the data plane does not have the contact address yet. No route is set
+	// until Ready says that it has.
+	Early bool
 }
 
 // Node is the owner's and the anchor's half at one replica. Its methods are safe
@@ -90,7 +93,6 @@ type contact struct {
 	node    netip.Addr // the contact node, as far as known
 	active  bool       // it is this replica
 	deposed bool       // it was, and its own connections are to be registered
-	ready   bool       // the data plane has the contact address
 }
 
 // New makes a node without contact addresses. Run must run for leases to be
@@ -159,8 +161,7 @@ func (n *Node) Close() {
 }
 
 // Add makes a contact address known: the contact node is the first of its contact
-// nodes that is not this replica, until SetContactNode says otherwise. No route is
-// set until Ready says that the data plane has the address.
+// nodes that is not this replica, until SetContactNode says otherwise.
 func (n *Node) Add(c Contact) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -174,7 +175,7 @@ func (n *Node) Add(c Contact) {
 	n.contacts[c.Address] = ct
 }
 
-// Ready says that the data plane has the contact address from now on. What was
+// Ready says that the data plane has an early contact address from now on. What was
 // collected before is relayed from the first packet on.
 func (n *Node) Ready(contact netip.Addr) {
 	n.mu.Lock()
@@ -183,7 +184,7 @@ func (n *Node) Ready(contact netip.Addr) {
 	if ct == nil {
 		return
 	}
-	ct.ready = true
+	ct.Early = false
 	for _, e := range n.cache.All() {
 		if e.Contact.Addr() == contact {
 			n.syncQuietly(e.Conn)
