@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast/api/wire"
-	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
 )
@@ -244,4 +243,4 @@ func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) 
 }
 
 // gone is what a donor says that cannot know whether the acceptor has got the client.
-var gone = handoff.ErrGone.Error()
+const gone = "client is gone"

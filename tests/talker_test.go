@@ -28,7 +28,7 @@ const (
 type talker struct {
 	host string
 	conn *net.TCPConn
-	port uint16 // its own
+	port uint16       // its own
 	calm *atomic.Bool // no handoffs now
 	stop chan struct{}
 	done chan struct{}
