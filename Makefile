@@ -39,11 +39,10 @@ lab-down: ## ends what make lab left
 	@$(GO) build -o $(BIN)/demo ./tests/demo
 	@$(BIN)/demo -down
 
-test: ## everything: unit, scenario, laboratory and end to end
+test: ## unit, scenario, laboratory and end to end; on this kernel
 	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git linux.uml modprobe scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 -skip '^TestKernel$$' ./...
-	@$(MAKE) --no-print-directory test-kernel
 
 conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
 	@scripts/need root go ip scapy

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // Address is one contact address at this replica.
@@ -36,7 +37,9 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
+			return
 		}
+		n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct})
 	})
 	if err != nil {
 		return nil, err
@@ -44,20 +47,32 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	return &Address{n, ct.Address}, nil
 }
 
-// Addr is the contact address itself.
-func (a *Address) Addr() netip.Addr { return a.home }
-
 // Active makes this replica the contact node (mip6_addr_active): it registers its
 // care-of address at the home agent and returns when that has acknowledged, or
 // why not. The registration is then kept alive until Close, or until another
 // replica registers: the home agent's sequence number decides a race, and who
 // has lost one gets a *SequenceError. Other errors: *StatusError for a refusal,
 // ErrTimeout, the context's.
+//
+// Connections of clients without Mobile IPv6 survive: before it registers it asks
+// the other replicas for theirs, and tells them afterwards.
 func (a *Address) Active(ctx context.Context) error {
+	if a.IsContactNode() {
+		return nil
+	}
+	a.node.relay.Collect(ctx, a.home)
 	_, err := a.node.wait(ctx, a.node.cfg.RegisterTimeout, func(now time.Time, id opID) {
 		a.node.core.activate(now, id, a.home)
 	})
+	if err == nil {
+		a.node.relay.Announce(a.node.background, a.home)
+	}
 	return err
+}
+
+// contactNodeMoved: another replica says that it is the contact node.
+func (n *Node) contactNodeMoved(home, node netip.Addr) {
+	n.event(func(time.Time) { n.core.announced(home, node) })
 }
 
 // IsContactNode reports whether this replica is registered at the home agent, as
@@ -76,6 +91,7 @@ func (a *Address) SetContactNode(careOf netip.Addr) {
 	defer a.node.mu.Unlock()
 	if ct := a.node.core.contacts[a.home]; ct != nil && !ct.active {
 		ct.contactNode = careOf
+		a.node.relay.SetContactNode(a.home, careOf)
 	}
 }
 
@@ -114,6 +130,7 @@ func (a *Address) Close(ctx context.Context) error {
 			return
 		}
 		n.core.remove(now, a.home)
+		n.relay.Remove(a.home)
 		if err := n.deps.Plane.RemoveContact(a.home); err != nil {
 			errs = append(errs, &OpError{"close", a.home, netip.Addr{}, err})
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // Config configures a Node.
@@ -26,6 +27,12 @@ type Config struct {
 	// refreshed before it expires. A binding whose packets pass is refreshed in
 	// any case. It must end by itself. Default: never.
 	InUse func(contact, client netip.Addr) bool
+	// Connected tells whether a connection is alive at this replica: then a relay
+	// of it is kept up. Connections are those of a contact address: when the
+	// contact node moves they are relayed by the new one. Both must end by
+	// themselves. Defaults: always; none.
+	Connected   func(relay.Conn) bool
+	Connections func(contact netip.Addr) []relay.Conn
 	// Logger gets what an operator should know; default none.
 	Logger *slog.Logger
 }
@@ -39,6 +46,9 @@ type Deps struct {
 	MH mhsock.Conn
 	// Relay asks the contact node for home tests. Nil: there is only this replica.
 	Relay Relay
+	// Peers is the replicas' channel, for clients without Mobile IPv6. Nil: they
+	// are served at the contact node only.
+	Peers Caller
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
@@ -58,6 +68,10 @@ type Contact struct {
 	// BindingLifetime is asked for at clients; default DefaultBindingLifetime,
 	// which is also the most.
 	BindingLifetime time.Duration
+	// Direct: what is sent to clients without Mobile IPv6 goes straight to them,
+	// with the contact address as source, where another replica gets their packets.
+	// The network must allow it.
+	Direct bool
 }
 
 func (cfg *Config) check(deps *Deps) error {

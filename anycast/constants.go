@@ -50,6 +50,10 @@ const (
 	refusalMemory = 60 * time.Second
 	silenceMemory = 10 * time.Second
 
+	// probeTimeout is how long a client is waited for that says nothing, if it can
+	// be relayed: the second Home Test Init goes after a second.
+	probeTimeout = 1500 * time.Millisecond
+
 	// markHold is for how long after Mark the client's binding is not refreshed:
 	// the acceptor decides about the next number in this time.
 	markHold = 30 * time.Second

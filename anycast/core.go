@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -157,8 +158,16 @@ func (c *core) reply(id opID, name string, p pair, err error) {
 // client finds or makes the entry of a pair, forgetting the least recently used
 // idle one if there are too many.
 func (c *core) client(now time.Time, p pair) (*client, error) {
-	if _, ok := c.contacts[p.Home]; !ok {
+	ct := c.contacts[p.Home]
+	switch {
+	case ct == nil:
 		return nil, ErrClosed
+	case p.Client == ct.HomeAgent:
+		// Its binding would be the registration: both are kept by these two
+		// addresses (RFC 6275 §9.1).
+		return nil, fmt.Errorf("%w of its own: %v is the home agent", ErrNoMobileIPv6, p.Client)
+	case p.Client == ct.Address:
+		return nil, fmt.Errorf("%w of its own: %v is the contact address", ErrNoMobileIPv6, p.Client)
 	}
 	cl := c.clients[p]
 	if cl == nil {

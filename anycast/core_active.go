@@ -126,7 +126,7 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 		c.demote(ct)
 	case was:
 		ct.retry = now.Add(registerRetry)
-		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "error", err)
+		c.log(slog.LevelError, "home registration not refreshed", "contact", ct.Address, "home_agent", ct.HomeAgent, "err", err)
 	default:
 		ct.wanted = false
 	}
@@ -143,6 +143,20 @@ func (c *core) demote(ct *contact) {
 	if ok {
 		_ = c.list.Learn(ct.target(), u.Sequence) // there is room: it was there just now
 	}
+}
+
+// announced: another replica has registered, and says so. The home agent believes
+// the last one that registered, so we are contact node no more.
+func (c *core) announced(home, node netip.Addr) {
+	ct := c.contacts[home]
+	if ct == nil || ct.closing {
+		return
+	}
+	if ct.active {
+		c.log(slog.LevelInfo, "another replica is contact node now", "contact", home, "node", node)
+		c.demote(ct)
+	}
+	ct.contactNode = node
 }
 
 // refreshHome keeps the registration alive, also after it lapsed: a home agent

@@ -111,7 +111,7 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 		c.finish(id, err)
 	}
 	if o.kind == opRefresh && err != nil && c.bound(cl) && !errors.Is(err, ErrSuperseded) && !errors.Is(err, ErrClosed) {
-		c.log(slog.LevelWarn, "binding not refreshed", "contact", cl.Home, "client", cl.Client, "error", err)
+		c.log(slog.LevelWarn, "binding not refreshed", "contact", cl.Home, "client", cl.Client, "err", err)
 		c.list.Postpone(target(cl.pair), now.Add(refreshRetry))
 	}
 }

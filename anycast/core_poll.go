@@ -12,7 +12,7 @@ import (
 func (c *core) poll(now time.Time) {
 	sends, ended, err := c.relay.Poll(now)
 	if err != nil {
-		c.log(slog.LevelError, "home tests not sent", "error", err)
+		c.log(slog.LevelError, "home tests not sent", "err", err)
 	}
 	c.sendTests(sends)
 	for _, e := range ended {

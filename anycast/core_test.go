@@ -50,6 +50,37 @@ func TestLifetimesPerContact(t *testing.T) {
 	}
 }
 
+// A client at the home agent's own address is told nothing: its binding would be
+// taken for the home registration. Nor is the contact address its own client.
+func TestClientsWithoutBinding(t *testing.T) {
+	for _, client := range []netip.Addr{homeAgent, contactAddr} {
+		w := newWorld(t)
+		w.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, ContactNodes: []netip.Addr{reich}})
+		p := pair{Home: contactAddr, Client: client}
+		for _, do := range []func(id opID){
+			func(id opID) { w.core.probe(w.now, id, p) },
+			func(id opID) { w.core.bind(w.now, id, p) },
+			func(id opID) { w.core.start(w.now, id, p, reich, Mark{Sequence: 7}) },
+			func(id opID) { w.core.reclaim(w.now, id, p, Mark{Sequence: 7}) },
+		} {
+			do(w.id())
+			actions := w.core.take()
+			if len(actions) != 1 {
+				t.Fatalf("client %v: %v", client, actions)
+			}
+			if done, ok := actions[0].(doneAction); !ok || !errors.Is(done.err, ErrNoMobileIPv6) {
+				t.Errorf("client %v: %v", client, actions[0])
+			}
+		}
+		if _, err := w.core.mark(w.now, p); !errors.Is(err, ErrNoMobileIPv6) {
+			t.Errorf("mark of client %v: %v", client, err)
+		}
+		if len(w.core.clients) != 0 || w.core.list.Len() != 0 {
+			t.Errorf("client %v is remembered", client)
+		}
+	}
+}
+
 // What is remembered of clients is bounded; those that matter are not forgotten.
 func TestClientTableIsBounded(t *testing.T) {
 	w := newWorld(t)

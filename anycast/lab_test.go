@@ -51,13 +51,13 @@ func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
 			home: bindings.NewCache(bindings.Config{}),
 		}
-		l.serve(l.net.Host(homeAgent), l.homeAgent)
+		go mhsock.Each(ctx, l.net.Host(homeAgent).Receive, l.homeAgent)
 		host := l.net.Host(modern)
 		var err error
 		l.client, err = correspondent.New(correspondent.Config{}, correspondent.Deps{Plane: planetest.New(), MH: host})
 		must(t, err)
 		go l.client.Run(ctx)
-		l.serve(host, func(r mhsock.Received) { l.client.HandleMH(r) })
+		go mhsock.Each(ctx, host.Receive, l.client.HandleMH)
 		for _, a := range []netip.Addr{glass, reich, adams} {
 			l.add(a)
 		}
@@ -99,28 +99,8 @@ func (l *lab) add(careOf netip.Addr) {
 	}
 	l.replicas[careOf] = r
 	go r.Run(l.ctx)
-	l.serve(r.host, func(m mhsock.Received) { r.HandleMH(m) })
-	go func() {
-		for {
-			e, err := r.host.ReceiveError(l.ctx)
-			if err != nil {
-				return
-			}
-			r.HandleICMP(e)
-		}
-	}()
-}
-
-func (l *lab) serve(h *mhtest.Host, f func(mhsock.Received)) {
-	go func() {
-		for {
-			r, err := h.Receive(l.ctx)
-			if err != nil {
-				return
-			}
-			f(r)
-		}
-	}()
+	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
+	go mhsock.Each(l.ctx, r.host.ReceiveError, r.HandleICMP)
 }
 
 func (l *lab) send(p *mipv6.Packet, m mipv6.Message, mac func([]byte) mipv6.Authenticator) {
@@ -135,14 +115,14 @@ func (l *lab) send(p *mipv6.Packet, m mipv6.Message, mac func([]byte) mipv6.Auth
 }
 
 // homeAgent registers, and moves the contact address to who is registered.
-func (l *lab) homeAgent(r mhsock.Received) {
+func (l *lab) homeAgent(r mhsock.Received) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m, err := mipv6.Parse(r.Message)
 	bu, ok := m.(*mipv6.BindingUpdate)
 	if err != nil || !ok {
 		l.t.Errorf("home agent got %v, %v", m, err)
-		return
+		return false
 	}
 	res := l.home.Update(time.Now(), bindings.Request{
 		Key: bindings.Key{Local: homeAgent, Home: r.Src}, CareOf: r.CareOf, Sequence: bu.Sequence,
@@ -153,6 +133,7 @@ func (l *lab) homeAgent(r mhsock.Received) {
 	}
 	l.send(&mipv6.Packet{Src: homeAgent, Dst: r.CareOf, RoutingHome: r.Src},
 		&mipv6.BindingAcknowledgement{Status: res.Status, Sequence: res.Sequence, Lifetime: res.Lifetime}, nil)
+	return true
 }
 
 // binding is what the client knows.

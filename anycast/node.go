@@ -10,13 +10,15 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/rr"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // Node is the mobile node's half of Mobile IPv6 at one replica: the loop around
 // the core. Its methods and those of its addresses are safe for concurrent use.
 type Node struct {
-	cfg  Config
-	deps Deps
+	cfg   Config
+	deps  Deps
+	relay *relay.Node // its lock is taken under ours, never the other way round
 
 	mu      sync.Mutex
 	core    *core
@@ -45,6 +47,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing)}
+	n.relay = relay.New(relay.Config{
+		Self: cfg.CareOf, Timeout: cfg.HandoffTimeout, MaxEntries: cfg.MaxClients,
+		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Logger: cfg.Logger,
+	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{
 		careOf: cfg.CareOf, maxClients: cfg.MaxClients,
@@ -54,6 +60,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 
 // Run drives the timers until ctx ends; it returns nil then.
 func (n *Node) Run(ctx context.Context) error {
+	n.tasks.Go(func() { n.relay.Run(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -94,6 +101,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.closed = true
 	n.mu.Unlock()
 	n.stop()
+	n.relay.Close()
 	n.tasks.Wait()
 	return errors.Join(errs...)
 }
@@ -119,7 +127,7 @@ func (n *Node) inUse(p pair) bool {
 	}
 	last, err := n.deps.Plane.LastUsed(dataplane.Flow{Home: p.Home, Client: p.Client})
 	if err != nil {
-		n.cfg.Logger.Warn("last use of binding unknown", "contact", p.Home, "client", p.Client, "error", err)
+		n.cfg.Logger.Warn("last use of binding unknown", "contact", p.Home, "client", p.Client, "err", err)
 		return true
 	}
 	return !last.IsZero() && n.deps.Now().Sub(last) < idleUse
@@ -134,6 +142,9 @@ func (n *Node) event(f func(now time.Time)) {
 	}
 	f(n.deps.Now())
 	n.perform()
+	for home, ct := range n.core.contacts {
+		n.relay.SetContactNode(home, ct.contactNode)
+	}
 	select {
 	case n.kick <- struct{}{}:
 	default:

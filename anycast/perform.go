@@ -35,14 +35,14 @@ func (n *Node) act(a action, failed map[opID]error) {
 		}
 	case packetAction:
 		if err := n.deps.MH.Send(a.packet); err != nil {
-			n.cfg.Logger.Warn("refusal not sent", "to", a.packet.Dst, "error", err)
+			n.cfg.Logger.Warn("refusal not sent", "to", a.packet.Dst, "err", err)
 		}
 	case routeAction:
 		err := n.route(a)
 		if err == nil {
 			return
 		}
-		n.cfg.Logger.Error("route not set", "contact", a.pair.Home, "client", a.pair.Client, "route", a.kind.String(), "error", err)
+		n.cfg.Logger.Error("route not set", "contact", a.pair.Home, "client", a.pair.Client, "route", a.kind.String(), "err", err)
 		n.core.routeFailed(a.pair)
 		if a.op != 0 {
 			// What this operation wanted to send must not go out: the client
@@ -86,7 +86,7 @@ func (n *Node) send(a sendAction) {
 		err = n.deps.MH.Send(p)
 	}
 	if err != nil {
-		n.cfg.Logger.Warn("mobility header not sent", "type", a.message.Type(), "to", a.dst, "error", err)
+		n.cfg.Logger.Warn("mobility header not sent", "type", a.message.Type(), "to", a.dst, "err", err)
 	}
 }
 
@@ -94,10 +94,15 @@ func (n *Node) route(a routeAction) error {
 	flow := dataplane.Flow{Home: a.pair.Home, Client: a.pair.Client}
 	switch a.kind {
 	case routeOptimised:
-		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised})
+		if err := n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised}); err != nil {
+			return err
+		}
+		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
+		return nil
 	case routeHeld:
 		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
 	}
+	n.relay.SetBound(a.pair.Home, a.pair.Client, false)
 	return n.deps.Plane.RemoveRoute(flow)
 }
 
@@ -136,7 +141,7 @@ func (n *Node) pass(a passAction) {
 				return
 			}
 			if err != nil {
-				n.cfg.Logger.Log(ctx, slog.LevelDebug, "refresh request not passed on", "node", node, "error", err)
+				n.cfg.Logger.Log(ctx, slog.LevelDebug, "refresh request not passed on", "node", node, "err", err)
 			}
 		}
 	})

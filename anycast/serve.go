@@ -21,6 +21,20 @@ func (n *Node) HandleHomeTest(ctx context.Context, from netip.Addr, req []byte) 
 	return marshalAnswer(n.deps.Now(), token, err)
 }
 
+// HandleRelay answers a call of kind peer.KindRelay, HandleAnchor one of kind
+// peer.KindAnchor; see package relay. They fit peer.Handler.
+func (n *Node) HandleRelay(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	return n.relay.HandleUpdates(ctx, from, req)
+}
+
+// HandleAnchor is described at HandleRelay.
+func (n *Node) HandleAnchor(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	return n.relay.HandleAnchor(ctx, from, req)
+}
+
+// RelayCounters are those of package relay.
+func (n *Node) RelayCounters() map[string]uint64 { return n.relay.Counters() }
+
 // HandleRefresh answers a call of kind peer.KindRefresh: a Binding Refresh
 // Request that reached the contact node. It fits peer.Handler.
 func (n *Node) HandleRefresh(_ context.Context, _ netip.Addr, req []byte) ([]byte, error) {

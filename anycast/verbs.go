@@ -2,6 +2,7 @@ package anycast
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -17,9 +18,19 @@ func (a *Address) pair(client netip.Addr) pair { return pair{Home: a.home, Clien
 // Probe finds out whether the client has Mobile IPv6, by a home test; the token
 // is kept for what follows. Errors: ErrNoMobileIPv6 (at once if the client says
 // so, and after a few tries if it says nothing; both remembered for a while),
-// ErrNoHomeTest, ErrTimeout, the context's.
+// ErrNoHomeTest, ErrTimeout, the context's. Where a client without can be handed
+// off as well as another, one that says nothing is not waited for as long.
 func (a *Address) Probe(ctx context.Context, client netip.Addr) error {
-	return a.about(ctx, func(now time.Time, id opID) { a.node.core.probe(now, id, a.pair(client)) })
+	if a.CanRelay() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, probeTimeout, errSilent)
+		defer cancel()
+	}
+	err := a.about(ctx, func(now time.Time, id opID) { a.node.core.probe(now, id, a.pair(client)) })
+	if errors.Is(err, errSilent) && context.Cause(ctx) == errSilent {
+		a.node.event(func(now time.Time) { err = a.node.core.silent(now, a.pair(client), err) })
+	}
+	return err
 }
 
 // Bind tells a client that is served here so: return routability and a Binding

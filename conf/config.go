@@ -43,6 +43,16 @@ type Node struct {
 	DataPlane DataPlane
 }
 
+// ReturnPath is how what a replica sends to a client without Mobile IPv6 goes,
+// where the contact node relays for it.
+type ReturnPath string
+
+// The return paths.
+const (
+	ReturnTunnel ReturnPath = "tunnel" // back the way that the client's packets came
+	ReturnDirect ReturnPath = "direct" // straight, with the contact address as source
+)
+
 // DataPlane names a backend.
 type DataPlane string
 
@@ -84,8 +94,9 @@ type Service struct {
 	Replicas       []netip.Addr // care-of addresses, this host's among them
 	Policy         string       // local, random
 
-	NeverSelf           bool // the policy never chooses this host while another is left
-	ContactOnly         bool // only the contact node distributes; others serve what arrives
+	NeverSelf           bool       // the policy never chooses this host while another is left
+	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
+	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
 
 	Mode string // how clients are handed off: basic, prepared
@@ -110,6 +121,13 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+
+	Preference      uint16        // among the home agents of the link
+	PrefixValid     time.Duration // lifetimes of Prefix, in whole seconds
+	PrefixPreferred time.Duration
+	Advertise       bool          // router advertisements on the home link
+	AdvertInterval  time.Duration // at most so long between two
+	AgentLifetime   time.Duration // that they promise; zero: three intervals
 }
 
 // Correspondent is the section [correspondent]. It may be left out: the role

@@ -31,6 +31,17 @@ const (
 	// RFC 6275 §12: MAX_RR_BINDING_LIFETIME.
 	maxRRBindingLifetime = 420 * time.Second
 
+	// RFC 4861 §6.2.1: of router advertisements and the prefixes in them. Lifetimes
+	// of prefixes have 32 bits, of which all ones mean for ever; home agents' have 16
+	// (RFC 6275 §7.4).
+	defaultPrefixValid     = 30 * 24 * time.Hour
+	defaultPrefixPreferred = 7 * 24 * time.Hour
+	maxPrefixLifetime      = (1<<32 - 1) * time.Second
+	defaultAdvertInterval  = 10 * time.Minute
+	minAdvertInterval      = 4 * time.Second
+	maxAdvertInterval      = 30 * time.Minute
+	maxAgentLifetime       = 65535 * time.Second
+
 	// Linux: IFNAMSIZ less the final zero; UNIX_PATH_MAX less the final zero.
 	maxInterface  = 15
 	maxSocketPath = 107

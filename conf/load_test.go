@@ -74,7 +74,7 @@ func TestReplica(t *testing.T) {
 			HomeAgent:    addr("2001:db8:9::ff"),
 			ContactNodes: []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
 			Replicas:     []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
-			Policy:       "random", Mode: "prepared",
+			Policy:       "random", ReturnPath: ReturnTunnel, Mode: "prepared",
 			ConnectTimeout: time.Second, HandoffTimeout: 8 * time.Second, AcceptTimeout: 5 * time.Second,
 			ExcludeTime: 30 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
 		}},
@@ -99,6 +99,8 @@ func TestHomeAgent(t *testing.T) {
 			MaxLifetime: 20 * time.Minute, MaxBindings: 1024,
 			CareOf:        []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:2::/64")},
 			HomeAddresses: []netip.Addr{addr("2001:db8:9::1")},
+			Preference:    10, PrefixValid: 48 * time.Hour, PrefixPreferred: 48 * time.Hour,
+			Advertise: true, AdvertInterval: 10 * time.Minute, AgentLifetime: 15 * time.Minute,
 		},
 		Correspondent: &Correspondent{MaxBindings: 4096},
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the expected texts in testdata/mistakes")
+var update = flag.Bool("update", false, "write anew the expected texts in testdata/mistakes")
 
 // Each file of testdata/mistakes is one configuration and the whole text that
 // an operator sees for it.
@@ -33,7 +33,7 @@ func TestMistakes(t *testing.T) {
 			if _, err := Parse("c.toml", ar.Files[0].Data); err != nil {
 				got = err.Error() + "\n"
 			}
-			if *rewrite {
+			if *update {
 				ar.Files[1].Data = []byte(got)
 				if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
 					t.Fatal(err)

@@ -1,6 +1,9 @@
 package conf
 
-import "net/netip"
+import (
+	"math"
+	"net/netip"
+)
 
 func (r *reader) homeAgent(t *table, iface string) *HomeAgent {
 	h := &HomeAgent{
@@ -9,6 +12,27 @@ func (r *reader) homeAgent(t *table, iface string) *HomeAgent {
 		MaxLifetime:   t.lifetime("max_lifetime", defaultMaxLifetime, maxLifetime),
 		MaxBindings:   t.integer("max_bindings", defaultHomeBindings, 1, maxEntries),
 		HomeAddresses: t.addresses("home_addresses"),
+
+		Preference:      uint16(t.integer("preference", 0, 0, math.MaxUint16)),
+		PrefixValid:     t.seconds("valid_lifetime", defaultPrefixValid, maxPrefixLifetime),
+		PrefixPreferred: t.seconds("preferred_lifetime", 0, maxPrefixLifetime),
+		Advertise:       t.boolean("advertise"),
+		AdvertInterval:  t.seconds("advert_interval", defaultAdvertInterval, maxAdvertInterval),
+		AgentLifetime:   t.seconds("agent_lifetime", 0, maxAgentLifetime),
+	}
+	switch {
+	case h.PrefixPreferred == 0:
+		h.PrefixPreferred = min(defaultPrefixPreferred, h.PrefixValid)
+	case h.PrefixPreferred > h.PrefixValid:
+		t.fail("preferred_lifetime", "%s is longer than valid_lifetime, %s", h.PrefixPreferred, h.PrefixValid)
+	}
+	if h.AdvertInterval < minAdvertInterval {
+		t.fail("advert_interval", "%s is too short: at least %s", h.AdvertInterval, minAdvertInterval)
+	}
+	for _, key := range []string{"advert_interval", "agent_lifetime"} {
+		if t.has(key) && !h.Advertise {
+			t.fail(key, "means nothing without advertise = true")
+		}
 	}
 	if s, ok := get[string](t, "prefix", `an IPv6 prefix in quotes, as "2001:db8:9::/64"`); ok {
 		h.Prefix = t.prefix("prefix", s)

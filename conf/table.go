@@ -154,6 +154,16 @@ func (t *table) lifetime(key string, def, high time.Duration) time.Duration {
 	return d
 }
 
+// seconds is a duration of whole seconds.
+func (t *table) seconds(key string, def, high time.Duration) time.Duration {
+	d := t.duration(key, def, high)
+	if d%time.Second != 0 {
+		t.fail(key, "%s is not a whole number of seconds", d)
+		return def
+	}
+	return d
+}
+
 func (t *table) oneOf(key, def string, values ...string) string {
 	s := t.str(key, def)
 	if !slices.Contains(values, s) {

@@ -21,6 +21,8 @@ type (
 		key    key
 		target netip.Addr
 	}
+	// immobile tells the anycast side that a client has no Mobile IPv6.
+	immobile struct{ client netip.Addr }
 	// cancelWork ends the running probe or move early.
 	cancelWork struct{ key key }
 	// deliver gives the client to the oldest Accept of a server socket.
@@ -62,6 +64,7 @@ type (
 func (askPolicy) isAction()     {}
 func (probe) isAction()         {}
 func (move) isAction()          {}
+func (immobile) isAction()      {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}

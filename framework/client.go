@@ -50,6 +50,7 @@ type client struct {
 
 	mobile   bool // it is known to have Mobile IPv6
 	immobile bool // it is known to have none
+	relayed  bool // it came here relayed: no home test is needed to hand it on
 	bound    bool // its route was optimised, or is being
 	finished bool // nothing will come from it or reach it any more
 	clear    bool // clear its binding when it is closed

@@ -57,7 +57,7 @@ func (s *Service) newConn(fd int) {
 	}
 	now := time.Now()
 	id := newID()
-	k := s.core.accepted(now, id, addrPort(local), addrPort(remote))
+	k := s.core.accepted(now, id, addrPort(local), addrPort(remote), s.deps.SameHost(addrPort(remote).Addr()))
 	s.conns[k] = &conn{
 		slot:   !s.closing,
 		client: handoff.Client{ID: id, Service: s.cfg.Service, Local: addrPort(local), Remote: addrPort(remote), FD: fd, Since: now},

@@ -14,6 +14,7 @@ import (
 type core struct {
 	cfg     Config
 	contact func() bool // does this replica hold the contact address now
+	relays  func() bool // can a client without Mobile IPv6 be handed off from here
 	group   *group
 
 	lastKey    key
@@ -33,9 +34,9 @@ type core struct {
 }
 
 // newCore makes the core of a service. The configuration is complete.
-func newCore(cfg Config, contact func() bool, live *Live) *core {
+func newCore(cfg Config, contact, relays func() bool, live *Live) *core {
 	return &core{
-		cfg: cfg, contact: contact,
+		cfg: cfg, contact: contact, relays: relays,
 		group:   newGroup(cfg.Self, cfg.Replicas, cfg.ExcludeFor),
 		clients: make(map[key]*client), live: live,
 		queue: list.New(), credits: list.New(),
@@ -104,7 +105,7 @@ func (c *core) closed(now time.Time, k key) {
 	delete(c.clients, k)
 	c.do(forget{k})
 	c.note(now, EventClosed, cl, netip.Addr{}, nil)
-	if cl.clear && c.live.of(cl.remote.Addr()) == 0 {
+	if cl.clear && !cl.immobile && c.live.of(cl.remote.Addr()) == 0 {
 		c.do(clearBinding{cl.remote.Addr()})
 	}
 }
@@ -179,7 +180,7 @@ func (c *core) arrived(now time.Time, h *handoff.Client) key {
 	delete(c.reserved, h.Remote)
 	cl := c.add(now, h.ID, h.Local, h.Remote)
 	cl.handedOff, cl.from = true, h.From
-	cl.mobile, cl.bound = true, true
+	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Relayed, h.Relayed, true
 	c.note(now, EventArrived, cl, h.From, nil)
 	c.enqueue(now, cl)
 	return cl.key

@@ -34,19 +34,36 @@ type Address interface {
 	Clear(ctx context.Context, client netip.Addr) error
 }
 
+// Relay lets clients without Mobile IPv6 be handed off as others are;
+// anycast.Address is one.
+type Relay interface {
+	// CanRelay tells whether that is possible from here, now.
+	CanRelay() bool
+	// Immobile tells that a client has no Mobile IPv6, as a target found out.
+	Immobile(client netip.Addr)
+}
+
 // Deps is what a Service works with. Agent and Address must be set.
 type Deps struct {
 	Agent   Agent
 	Address Address
+	// Relay may be nil: clients without Mobile IPv6 are served at the contact
+	// node.
+	Relay Relay
 	// Live is shared by the services of one contact address; default: this
 	// service has the address for itself.
 	Live *Live
+	// SameHost tells whether a client's address is one of this host's: such a
+	// client cannot be handed off. OnThisHost does; default: none is.
+	SameHost func(client netip.Addr) bool
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.
 	Observe func(Event)
 	Logger  *slog.Logger // default: discard
 }
+
+func (d *Deps) relays() bool { return d.Relay != nil && d.Relay.CanRelay() }
 
 // EventKind says what happened to a client.
 type EventKind string

@@ -169,6 +169,21 @@ func (s *Service) acceptClients(failed chan<- error) {
 	}
 }
 
+// OnThisHost tells whether an address is one of this host's: what is sent there
+// has the same address as its source. Nothing is sent for that.
+func OnThisHost(a netip.Addr) bool {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if a.Zone() != "" || unix.Connect(fd, &unix.SockaddrInet6{Addr: a.As16(), Port: 9}) != nil {
+		return false
+	}
+	from, err := unix.Getsockname(fd)
+	return err == nil && addrPort(from).Addr() == a
+}
+
 // addrPort converts an IPv6 socket address.
 func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	in6, ok := sa.(*unix.SockaddrInet6)

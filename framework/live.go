@@ -1,7 +1,10 @@
 package framework
 
 import (
+	"iter"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -49,6 +52,27 @@ func (l *Live) of(client netip.Addr) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.byClient[client]
+}
+
+// Connected tells whether a connection is alive here.
+func (l *Live) Connected(local, remote netip.AddrPort) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.byEnds[ends{local, remote}] > 0
+}
+
+// Connections are the ends, local and remote, of all that are alive here.
+func (l *Live) Connections() iter.Seq2[netip.AddrPort, netip.AddrPort] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := slices.Collect(maps.Keys(l.byEnds))
+	return func(yield func(local, remote netip.AddrPort) bool) {
+		for _, e := range all {
+			if !yield(e.local, e.remote) {
+				return
+			}
+		}
+	}
 }
 
 // others tells whether the client address has a connection besides this one.

@@ -44,6 +44,19 @@ func TestServicesOfOneAddress(t *testing.T) {
 	}
 }
 
+func TestOnThisHost(t *testing.T) {
+	for _, tc := range []struct {
+		addr string
+		want bool
+	}{
+		{"::1", true}, {"2001:db8:ffff::1", false}, {"fe80::1%lo", false},
+	} {
+		if got := OnThisHost(netip.MustParseAddr(tc.addr)); got != tc.want {
+			t.Errorf("%s: %v", tc.addr, got)
+		}
+	}
+}
+
 // The same connection may be counted twice for a moment, and is no other then.
 func TestLive(t *testing.T) {
 	l := NewLive()

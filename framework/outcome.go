@@ -33,6 +33,13 @@ func (c *core) moved(now time.Time, k key, err error) {
 		c.drop(cl)
 		return
 	}
+	if errors.Is(err, handoff.ErrNoMobileIPv6) && !cl.immobile && !p.canceled && c.relays() {
+		// The target found it out. It will have the connection relayed.
+		cl.mobile, cl.immobile = false, true
+		c.do(immobile{cl.remote.Addr()})
+		c.do(move{k, p.target})
+		return
+	}
 	c.note(now, EventFailed, cl, p.target, err)
 	if p.canceled || !targetFault(err) {
 		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
@@ -51,8 +58,26 @@ func (c *core) moved(now time.Time, k key, err error) {
 	c.distribute(now, cl)
 }
 
-// shared tells whether another connection of the client's address is served here.
-func (c *core) shared(cl *client) bool { return c.live.others(cl.ends()) }
+// shared tells whether another connection of the client's address is served here
+// that would be moved along: not so where the client has no Mobile IPv6, and each
+// connection is relayed by itself.
+func (c *core) shared(cl *client) bool {
+	if cl.immobile || !c.live.others(cl.ends()) {
+		return false
+	}
+	for _, other := range c.clients {
+		if other.immobile && other.remote.Addr() == cl.remote.Addr() {
+			return false
+		}
+	}
+	return true
+}
+
+// tied tells whether a connection must stay with another of its client. Where the
+// home test will tell whether the client has Mobile IPv6, that is decided then.
+func (c *core) tied(cl *client) bool {
+	return c.shared(cl) && (cl.mobile || !c.contact() || !c.relays())
+}
 
 // targetFault tells whether another target may do better: not where the client,
 // its connection or this host is the reason.

@@ -18,6 +18,8 @@ func (s *Service) perform(a action) {
 		s.probe(a.key)
 	case move:
 		s.move(a)
+	case immobile:
+		s.deps.Relay.Immobile(a.client)
 	case cancelWork:
 		if c := s.conns[a.key]; c != nil && c.cancel != nil {
 			c.cancel()
@@ -125,9 +127,11 @@ func (s *Service) bind(k key) {
 	s.spawn(func() {
 		defer close(done)
 		defer cancel()
-		if err := s.deps.Address.Bind(ctx, client); err != nil {
+		err := s.deps.Address.Bind(ctx, client)
+		if err != nil {
 			s.log.Debug("client is served through the tunnel", "client", client, "err", err)
 		}
+		s.post(func() { s.core.bindEnded(k, err) })
 	})
 }
 

@@ -10,13 +10,16 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 )
 
-// accepted: a client connected here.
-func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort) key {
+// accepted: a client connected here. One whose program runs on this host can
+// only be served here: the contact address is on the host, whatever a binding
+// says.
+func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort, sameHost bool) key {
 	cl := c.add(now, id, local, remote)
+	cl.immobile = sameHost
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if c.stopping || contactOnly && !c.contact() || c.shared(cl) {
+	if c.stopping || sameHost || contactOnly && !c.contact() || c.tied(cl) {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)
@@ -91,11 +94,11 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		return
 	}
 	p.target = target
-	if p.why == asked && c.shared(cl) {
+	if p.why == asked && c.tied(cl) {
 		c.stay(now, cl, ErrShared)
 		return
 	}
-	if cl.immobile {
+	if cl.immobile && !c.relays() {
 		c.stay(now, cl, handoff.ErrNoMobileIPv6)
 		return
 	}
@@ -103,9 +106,11 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		p.answered, cl.owner = true, 0
 		c.do(answer{cl.key, nil})
 	}
-	// The home test is done while the client is still served. Elsewhere than
-	// at the contact node a client comes by its binding, so it has Mobile IPv6.
-	if !cl.mobile && c.contact() {
+	// The home test is done while the client is still served, also of a client
+	// that had no Mobile IPv6: what is known of that is forgotten after a while.
+	// Elsewhere than at the contact node a client comes by its binding, so it has
+	// Mobile IPv6, or is relayed.
+	if !cl.mobile && !cl.relayed && c.contact() {
 		cl.phase = phaseProbing
 		c.do(probe{cl.key})
 		return
@@ -136,6 +141,13 @@ func (c *core) chosenSelf(now time.Time, cl *client) {
 	}
 }
 
+// bindEnded: the client's route was optimised, or not.
+func (c *core) bindEnded(k key, err error) {
+	if cl := c.clients[k]; cl != nil && errors.Is(err, handoff.ErrNoMobileIPv6) {
+		cl.immobile = true
+	}
+}
+
 // probed: the home test ended.
 func (c *core) probed(now time.Time, k key, err error) {
 	cl := c.clients[k]
@@ -143,11 +155,19 @@ func (c *core) probed(now time.Time, k key, err error) {
 	case cl == nil || cl.phase != phaseProbing:
 	case err == nil && cl.place.canceled:
 		c.stay(now, cl, context.Canceled)
+	case err == nil && c.shared(cl):
+		cl.mobile = true
+		c.stay(now, cl, ErrShared)
 	case err == nil:
 		cl.mobile, cl.phase = true, phaseMoving
 		c.do(move{k, cl.place.target})
 	default:
 		cl.immobile = errors.Is(err, handoff.ErrNoMobileIPv6)
+		if cl.immobile && c.relays() && !cl.place.canceled {
+			cl.phase = phaseMoving
+			c.do(move{k, cl.place.target})
+			return
+		}
 		c.stay(now, cl, err)
 	}
 }

@@ -86,7 +86,7 @@ func (c *core) tick(now time.Time) {
 		cl := c.queue.Remove(head).(*client)
 		cl.entry = nil
 		cl.place = &placement{why: overdue, excluded: map[netip.Addr]bool{c.cfg.Self: true}}
-		if cl.immobile || c.shared(cl) {
+		if cl.immobile && !c.relays() || c.tied(cl) {
 			c.turnAway(cl)
 			continue
 		}

@@ -3,50 +3,26 @@ package framework
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/tcpcp"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the core does now into the scenario files")
-
-// TestScenarios replays testdata/*.txt: events of one service, one a line, each
-// followed by "----" and the actions that the core answered with.
+// TestScenarios replays testdata/*.txt: the events of one service, and the
+// actions that the core answers with.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newScenario(t).replay(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-				t.Errorf("%s (-file +now):\n%s", file, diff)
-			}
-		})
-	}
+	scenario.Run(t, func(t *testing.T) func(scenario.Command) string {
+		s := newStory(t)
+		return func(c scenario.Command) string { return s.command(append([]string{c.Name}, c.Words...)) }
+	})
 }
 
 // names of the hosts in scenarios.
@@ -69,21 +45,23 @@ var failures = map[string]error{
 	"draining":       &handoff.RefusedError{Reason: handoff.ReasonDraining},
 }
 
-type scenario struct {
+// story is one scenario: the core and a clock.
+type story struct {
 	t       *testing.T
 	core    *core
 	now     time.Time
 	contact bool
+	relays  bool
 	out     strings.Builder
 }
 
-func newScenario(t *testing.T) *scenario {
-	s := &scenario{t: t, now: time.Unix(1_000_000, 0), contact: true}
+func newStory(t *testing.T) *story {
+	s := &story{t: t, now: time.Unix(1_000_000, 0), contact: true}
 	s.configure(nil)
 	return s
 }
 
-func (s *scenario) configure(args []string) {
+func (s *story) configure(args []string) {
 	cfg := Config{
 		Service: "echo", Contact: netip.AddrPortFrom(hosts["contact"], 4000), Backlog: 8, Policy: PolicyRandom,
 		Self: hosts["glass"], Replicas: []netip.Addr{hosts["glass"], hosts["reich"], hosts["adams"]},
@@ -106,46 +84,32 @@ func (s *scenario) configure(args []string) {
 			s.t.Fatalf("config %q", a)
 		}
 	}
-	s.core = newCore(cfg, func() bool { return s.contact }, NewLive())
+	s.core = newCore(cfg, func() bool { return s.contact }, func() bool { return s.relays }, NewLive())
 }
 
-// replay runs the events of a file and returns the file with the actions of now.
-func (s *scenario) replay(file string) string {
-	skip := false
-	for _, line := range strings.SplitAfter(file, "\n") {
-		text := strings.TrimSpace(line)
-		switch {
-		case text == "":
-			skip = false
-			s.out.WriteString(line)
-		case text == "----":
-			skip = true
-		case skip: // old output
-		case strings.HasPrefix(text, "#"):
-			s.out.WriteString(line)
-		default:
-			s.out.WriteString(line)
-			s.out.WriteString("----\n")
-			s.event(strings.Fields(text))
-			for acts := s.core.take(); len(acts) > 0; acts = s.core.take() {
-				for _, a := range acts {
-					s.show(a)
-				}
-			}
+// command runs an event and returns what comes of it.
+func (s *story) command(words []string) string {
+	s.event(words)
+	for acts := s.core.take(); len(acts) > 0; acts = s.core.take() {
+		for _, a := range acts {
+			s.show(a)
 		}
 	}
+	defer s.out.Reset()
 	return s.out.String()
 }
 
-func (s *scenario) say(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
+func (s *story) say(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
 
-func (s *scenario) event(w []string) {
+func (s *story) event(w []string) {
 	c, arg := s.core, append(w[1:], "", "", "")
 	switch w[0] {
 	case "config":
 		s.configure(w[1:])
 	case "contact-node":
 		s.contact = arg[0] == "yes"
+	case "relay":
+		s.relays = arg[0] == "yes"
 	case "wait":
 		d, err := time.ParseDuration(arg[0])
 		if err != nil {
@@ -156,12 +120,14 @@ func (s *scenario) event(w []string) {
 			c.tick(s.now)
 		}
 	case "accept":
-		s.say("client %d", c.accepted(s.now, 100, c.cfg.Contact, s.peer(arg[0])))
+		s.say("client %d", c.accepted(s.now, 100, c.cfg.Contact, s.peer(arg[0]), arg[1] == "same-host"))
 	case "selected":
 		target, ok := hosts[arg[1]]
 		c.selected(s.now, s.key(arg[0]), target, ok)
 	case "probed":
 		c.probed(s.now, s.key(arg[0]), s.failure(arg[1]))
+	case "bound":
+		c.bindEnded(s.key(arg[0]), s.failure(arg[1]))
 	case "moved":
 		c.moved(s.now, s.key(arg[0]), s.failure(arg[1]))
 	case "listen":
@@ -211,7 +177,9 @@ func (s *scenario) event(w []string) {
 	case "admit":
 		s.result(c.admit(s.now, handoff.Offer{Service: "echo", Contact: c.cfg.Contact, Client: s.peer(arg[0]), From: hosts["reich"]}))
 	case "arrive":
-		s.say("client %d", c.arrived(s.now, &handoff.Client{ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]]}))
+		s.say("client %d", c.arrived(s.now, &handoff.Client{
+			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]], Relayed: arg[2] == "relayed",
+		}))
 	case "shutdown":
 		c.shutdown()
 	case "clients":
@@ -224,13 +192,13 @@ func (s *scenario) event(w []string) {
 	}
 }
 
-func (s *scenario) result(err error) {
+func (s *story) result(err error) {
 	if err != nil {
 		s.say("error: %s", s.err(err))
 	}
 }
 
-func (s *scenario) show(a action) {
+func (s *story) show(a action) {
 	switch a := a.(type) {
 	case askPolicy:
 		var ex []string
@@ -249,6 +217,8 @@ func (s *scenario) show(a action) {
 		s.say("probe client %d", a.key)
 	case move:
 		s.say("move client %d to %s", a.key, s.name(a.target))
+	case immobile:
+		s.say("%s has no Mobile IPv6", s.name(a.client))
 	case cancelWork:
 		s.say("cancel work for client %d", a.key)
 	case deliver:
@@ -281,7 +251,7 @@ func (s *scenario) show(a action) {
 	}
 }
 
-func (s *scenario) err(err error) string {
+func (s *story) err(err error) string {
 	if err == nil {
 		return "ok"
 	}
@@ -292,7 +262,7 @@ func (s *scenario) err(err error) string {
 	return text
 }
 
-func (s *scenario) failure(name string) error {
+func (s *story) failure(name string) error {
 	err, ok := failures[name]
 	if !ok {
 		s.t.Fatalf("failure %q", name)
@@ -300,7 +270,7 @@ func (s *scenario) failure(name string) error {
 	return err
 }
 
-func (s *scenario) name(a netip.Addr) string {
+func (s *story) name(a netip.Addr) string {
 	for n, x := range hosts {
 		if x == a {
 			return n
@@ -309,7 +279,7 @@ func (s *scenario) name(a netip.Addr) string {
 	return a.String()
 }
 
-func (s *scenario) peer(text string) netip.AddrPort {
+func (s *story) peer(text string) netip.AddrPort {
 	host, port, _ := strings.Cut(text, ":")
 	if _, ok := hosts[host]; !ok {
 		s.t.Fatalf("host %q", text)
@@ -317,7 +287,7 @@ func (s *scenario) peer(text string) netip.AddrPort {
 	return netip.AddrPortFrom(hosts[host], uint16(s.number(port)))
 }
 
-func (s *scenario) number(text string) int {
+func (s *story) number(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		s.t.Fatal(err)
@@ -325,5 +295,5 @@ func (s *scenario) number(text string) int {
 	return n
 }
 
-func (s *scenario) key(text string) key         { return key(s.number(text)) }
-func (s *scenario) socket(text string) socketID { return socketID(s.number(text)) }
+func (s *story) key(text string) key         { return key(s.number(text)) }
+func (s *story) socket(text string) socketID { return socketID(s.number(text)) }

@@ -48,6 +48,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Policy == nil {
 		deps.Policy = NewPolicy
 	}
+	if deps.SameHost == nil {
+		deps.SameHost = func(netip.Addr) bool { return false }
+	}
 	if deps.Live == nil {
 		deps.Live = NewLive()
 	}
@@ -61,7 +64,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
 		slots:    make(chan struct{}, cfg.Backlog),
-		core:     newCore(cfg, deps.Address.IsContactNode, deps.Live),
+		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),

@@ -39,7 +39,7 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 // prepare does return routability while the donor still serves the client: a
 // client that cannot be bound here is not frozen for it.
 func (g *Agent) prepare(ctx context.Context, o *offer) error {
-	binder, ok := g.d.Anycast(o.Contact.Addr())
+	binder, ok := g.d.Anycast(o.Contact, o.Client)
 	if !ok {
 		return &RefusedError{Reason: ReasonNoService}
 	}
@@ -52,8 +52,12 @@ func (g *Agent) prepare(ctx context.Context, o *offer) error {
 // and is offered again: who has it was quicker than its acknowledgement to us,
 // and our frozen socket is still in the way. It ends with the donor's patience.
 func (g *Agent) awaitLeft(ctx context.Context, o Offer) {
+	c := connection{o.Contact, o.Client}
 	g.mu.Lock()
-	l, ok := g.donating[flow{o.Contact.Addr(), o.Client.Addr()}]
+	l, ok := g.donating[c]
+	if !ok {
+		l, ok = g.donating[c.whole()]
+	}
 	g.mu.Unlock()
 	if !ok || l.contact != o.Contact || l.client != o.Client {
 		return
@@ -68,7 +72,7 @@ func (g *Agent) awaitLeft(ctx context.Context, o Offer) {
 // awaitReady lets the time pass in which the client may not be told of its new
 // server, while the old one serves it. It ends with the donor's patience.
 func (g *Agent) awaitReady(ctx context.Context, o Offer) {
-	binder, ok := g.d.Anycast(o.Contact.Addr())
+	binder, ok := g.d.Anycast(o.Contact, o.Client)
 	if !ok {
 		return
 	}
@@ -86,7 +90,7 @@ func (g *Agent) admit(ctx context.Context, o Offer) error {
 	if g.ctx.Err() != nil {
 		return &RefusedError{Reason: ReasonDraining}
 	}
-	if _, ok := g.d.Anycast(o.Contact.Addr()); !ok {
+	if _, ok := g.d.Anycast(o.Contact, o.Client); !ok {
 		return &RefusedError{Reason: ReasonNoService, Text: fmt.Sprintf("contact address %s is not served here", o.Contact.Addr())}
 	}
 	return g.d.Admit(ctx, o)
@@ -180,7 +184,7 @@ func (g *Agent) take(from netip.Addr, r *request, at *attempt, size int, receive
 	a := &acceptance{
 		g: g, from: from, req: r, size: size, received: received, attempt: at,
 		machine: NewAcceptor(min(r.budget, g.d.Timing.budget())),
-		flow:    flow{r.contact.Addr(), r.client.Addr()}, fd: -1,
+		conn:    connection{r.contact, r.client}, fd: -1,
 	}
 	out := a.run()
 	g.mu.Lock()
@@ -199,7 +203,7 @@ type acceptance struct {
 	received time.Time
 	attempt  *attempt
 	machine  *Acceptor
-	flow     flow
+	conn     connection
 	binder   Binder
 	inserted Inserted
 	fd       int
@@ -227,7 +231,7 @@ func (a *acceptance) run() Outcome {
 
 // perform does an action or begins it; the event is that of one that is done.
 func (a *acceptance) perform(act Action) Event {
-	g, r, client := a.g, a.req, a.flow.client
+	g, r, client := a.g, a.req, a.conn.client.Addr()
 	switch act.Kind {
 	case ActionAdmit:
 		budget := g.d.Timing.budget()
@@ -255,7 +259,7 @@ func (a *acceptance) perform(act Action) Event {
 			g.d.Deliver(&Client{
 				ID: r.id, Service: r.service, Local: r.contact, Remote: r.client, FD: a.fd,
 				State:     slices.Clone(r.state), // the message's other parts may go
-				HandedOff: true, From: a.from, Since: time.Now(),
+				HandedOff: true, From: a.from, Relayed: a.binder.Alone(), Since: time.Now(),
 			})
 			return nil
 		})
@@ -265,7 +269,7 @@ func (a *acceptance) perform(act Action) Event {
 			// meets nothing but a listener.
 			a.binder.Finish(client)
 			if act.Touched {
-				g.hold(a.flow, a.binder)
+				g.hold(a.conn, a.binder)
 			}
 			return a.inserted.Abort()
 		})
@@ -277,12 +281,12 @@ func (a *acceptance) perform(act Action) Event {
 // socket is in the way; while there is neither, what comes for it is dropped.
 func (a *acceptance) insert() error {
 	var ok bool
-	if a.binder, ok = a.g.d.Anycast(a.flow.contact); !ok {
+	if a.binder, ok = a.g.d.Anycast(a.conn.contact, a.conn.client); !ok {
 		return &RefusedError{Reason: ReasonNoService}
 	}
 	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
 	if buried {
-		a.g.hold(a.flow, a.binder)
+		a.g.hold(a.conn, a.binder)
 		if err := old.Forget(); err != nil {
 			a.g.d.Logger.Warn("handoff: closing a buried connection", "client", a.req.client, "err", err)
 		}
@@ -291,7 +295,7 @@ func (a *acceptance) insert() error {
 	if a.inserted, err = a.g.d.TCP.Insert(a.req.endpoint); err != nil {
 		return err
 	}
-	a.g.unhold(a.flow)
+	a.g.unhold(a.conn)
 	return nil
 }
 

@@ -21,7 +21,6 @@ type Acceptor struct {
 	deadline time.Time
 	budget   time.Duration
 	stop     *RefusedError // why binding is being stopped
-	hold     bool          // the next Outcome is Touched
 	outcome  Outcome
 }
 

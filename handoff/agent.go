@@ -31,16 +31,12 @@ type Agent struct {
 
 	mu        sync.Mutex
 	closed    bool
-	donating  map[flow]leaving
+	donating  map[connection]leaving // by what moves
 	accepting int
-	held      map[flow]*held
+	held      map[connection]*held
 }
 
-// flow is all the traffic of a client with a contact address: what a binding
-// moves.
-type flow struct{ contact, client netip.Addr }
-
-// leaving is the connection of a flow that is being handed off from here.
+// leaving is a connection that is being handed off from here.
 type leaving struct {
 	contact, client netip.AddrPort
 	ended           chan struct{} // closed when this host has done with it
@@ -61,7 +57,7 @@ func New(d Deps) *Agent {
 		d: d, instance: binary.BigEndian.Uint64(b[:]), outcomes: newOutcomes(d.MaxOutcomes), records: newRing(d.Records),
 		prepared: newPreparations(d.MaxHandoffs),
 		giveUp:   make(chan struct{}), buried: make(chan struct{}, 1),
-		donating: make(map[flow]leaving), held: make(map[flow]*held),
+		donating: make(map[connection]leaving), held: make(map[connection]*held),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	d.Peers.Handle(peer.KindOffer, g.serveOffer)
@@ -113,12 +109,13 @@ func (g *Agent) note(r Record) {
 	g.records.add(r)
 	g.count.add(r)
 	g.d.Observe(r)
-	level := slog.LevelInfo
-	if r.Err != "" {
-		level = slog.LevelWarn
+	level, attrs := slog.LevelInfo, []any{
+		"role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To, "gap", r.Gap, "bytes", r.Bytes,
 	}
-	g.d.Logger.Log(context.Background(), level, "handoff", "role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To,
-		"gap", r.Gap, "bytes", r.Bytes, "err", r.Err)
+	if r.Err != "" {
+		level, attrs = slog.LevelWarn, append(attrs, "err", r.Err)
+	}
+	g.d.Logger.Log(context.Background(), level, "handoff", attrs...)
 }
 
 // counters are totals since the agent was made.

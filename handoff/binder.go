@@ -9,58 +9,11 @@ import (
 	"github.com/vanycast/vanycast/anycast"
 )
 
-// AnycastBinder is a contact address of package anycast as handoffs and the
-// framework use it: marks are bytes, and errors are this package's.
+// AnycastBinder is a contact address of package anycast as the framework uses it:
+// errors are this package's.
 type AnycastBinder struct{ *anycast.Address }
 
-var _ Binder = AnycastBinder{}
-
-// Mark implements Binder.
-func (b AnycastBinder) Mark(client netip.Addr) ([]byte, error) {
-	m, err := b.Address.Mark(client)
-	if err != nil {
-		return nil, err
-	}
-	return m.MarshalBinary()
-}
-
-// Preview implements Binder.
-func (b AnycastBinder) Preview(client netip.Addr) ([]byte, error) {
-	return b.Address.Preview(client).MarshalBinary()
-}
-
-// Prepare implements Binder.
-func (b AnycastBinder) Prepare(ctx context.Context, client netip.Addr, mark []byte) error {
-	var m anycast.Mark
-	if err := m.UnmarshalBinary(mark); err != nil {
-		return fmt.Errorf("%w: %w", ErrUntouched, err)
-	}
-	return binderError(b.Address.Prepare(ctx, client, m))
-}
-
-// Start implements Binder.
-func (b AnycastBinder) Start(ctx context.Context, client, donor netip.Addr, mark []byte) error {
-	var m anycast.Mark
-	if err := m.UnmarshalBinary(mark); err != nil {
-		return fmt.Errorf("%w: %w", ErrUntouched, err)
-	}
-	return binderError(b.Address.Start(ctx, client, donor, m))
-}
-
-// Reclaim implements Binder.
-func (b AnycastBinder) Reclaim(ctx context.Context, client netip.Addr, mark []byte) error {
-	var m anycast.Mark
-	if err := m.UnmarshalBinary(mark); err != nil {
-		return err
-	}
-	err := b.Address.Reclaim(ctx, client, m)
-	if sequence := new(anycast.SequenceError); errors.As(err, &sequence) {
-		return fmt.Errorf("%w: %w", ErrTaken, err)
-	}
-	return binderError(err)
-}
-
-// Bind implements Binder.
+// Bind optimises the route of a client that is served here.
 func (b AnycastBinder) Bind(ctx context.Context, client netip.Addr) error {
 	return binderError(b.Address.Bind(ctx, client))
 }

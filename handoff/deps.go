@@ -16,9 +16,14 @@ type Caller interface {
 	Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error)
 }
 
-// Binder is versatile anycast for one contact address; anycast.Address is one
-// through an adapter. Its methods are safe for concurrent use.
+// Binder is versatile anycast for one connection; anycast.Connection is one
+// through an adapter: what it says here of a client's binding is, for one without
+// Mobile IPv6, the connection's registration with who relays it. Its methods are
+// safe for concurrent use.
 type Binder interface {
+	// Alone tells that this connection is moved and not the client's others: it
+	// is relayed.
+	Alone() bool
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)
@@ -93,9 +98,9 @@ type Deps struct {
 	// Self is this replica's care-of address.
 	Self  netip.Addr
 	Peers Caller
-	// Anycast gives the Binder of a contact address, false if it is not served
-	// here.
-	Anycast func(contact netip.Addr) (Binder, bool)
+	// Anycast gives the Binder of a connection, false if its contact address is
+	// not served here.
+	Anycast func(contact, client netip.AddrPort) (Binder, bool)
 	TCP     TCP
 	// Modes says how the clients of a service are handed off from here, and at
 	// most to here; nil: ModeBest.

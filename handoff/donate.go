@@ -27,7 +27,7 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 		return ErrClosed
 	}
 	defer g.wg.Done()
-	binder, ok := g.d.Anycast(c.Local.Addr())
+	binder, ok := g.d.Anycast(c.Local, c.Remote)
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
 	}
@@ -40,34 +40,43 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 	if err := d.req.check(); err != nil {
 		return err
 	}
-	f := flow{c.Local.Addr(), c.Remote.Addr()}
-	if !g.lock(f, c) {
+	moves := moving(connection{c.Local, c.Remote}, binder)
+	if !g.lock(moves, c) {
 		return fmt.Errorf("%w: client %s", ErrBusy, c.Remote.Addr())
 	}
-	defer g.unlock(f)
+	defer g.unlock(moves)
 	if p, ok := g.prepared.take(connection{c.Local, c.Remote}, target, time.Now()); ok {
 		d.machine.Offered(p.instance, p.mode)
 	}
 	return d.run(ctx)
 }
 
-// lock begins a donation of a client's traffic; false if one is under way or
-// there are too many.
-func (g *Agent) lock(f flow, c *Client) bool {
+// moving is what a handoff of a connection moves: it alone, or all that the client
+// has with the contact address, which has no ports then.
+func moving(c connection, b Binder) connection {
+	if b.Alone() {
+		return c
+	}
+	return c.whole()
+}
+
+// lock begins a donation of what moves; false if one is under way or there are
+// too many.
+func (g *Agent) lock(moves connection, c *Client) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, busy := g.donating[f]; busy || len(g.donating) >= g.d.MaxHandoffs {
+	if _, busy := g.donating[moves]; busy || len(g.donating) >= g.d.MaxHandoffs {
 		return false
 	}
-	g.donating[f] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
+	g.donating[moves] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
 	return true
 }
 
-func (g *Agent) unlock(f flow) {
+func (g *Agent) unlock(moves connection) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.donating[f].ended)
-	delete(g.donating, f)
+	close(g.donating[moves].ended)
+	delete(g.donating, moves)
 }
 
 // donation carries out what a Donor wants.

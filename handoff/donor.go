@@ -87,9 +87,6 @@ func (d *Donor) Deadline() time.Time { return d.deadline }
 // Instance is the acceptor's process that answered the offer.
 func (d *Donor) Instance() uint64 { return d.instance }
 
-// Frozen tells whether the client is frozen, or being frozen or thawed.
-func (d *Donor) Frozen() bool { return d.state >= donorFreezing && d.state <= donorThawing }
-
 // enter changes the state; its deadline is after from now, 0 for none.
 func (d *Donor) enter(s donorState, now time.Time, after time.Duration) {
 	d.state, d.deadline = s, time.Time{}

@@ -32,7 +32,7 @@ func (g *Agent) sweep(now time.Time) time.Time {
 		next = at
 	}
 	g.mu.Lock()
-	var due []flow
+	var due []connection
 	for f, h := range g.held {
 		switch {
 		case !now.Before(h.until):
@@ -51,8 +51,8 @@ func (g *Agent) sweep(now time.Time) time.Time {
 // hold shields a client that may be bound here though this replica gave it up:
 // its segments would be answered with resets. How many are held is bounded by
 // MaxOutcomes: each is one that is remembered.
-func (g *Agent) hold(f flow, b Binder) {
-	if err := b.Hold(f.client); err != nil {
+func (g *Agent) hold(f connection, b Binder) {
+	if err := b.Hold(f.client.Addr()); err != nil {
 		g.d.Logger.Warn("handoff: holding a client", "client", f.client, "contact", f.contact, "err", err)
 		return
 	}
@@ -63,7 +63,7 @@ func (g *Agent) hold(f flow, b Binder) {
 }
 
 // unhold ends hold, if it was.
-func (g *Agent) unhold(f flow) {
+func (g *Agent) unhold(f connection) {
 	g.mu.Lock()
 	h := g.held[f]
 	delete(g.held, f)
@@ -71,7 +71,7 @@ func (g *Agent) unhold(f flow) {
 	if h == nil {
 		return
 	}
-	if err := h.binder.Unhold(f.client); err != nil {
+	if err := h.binder.Unhold(f.client.Addr()); err != nil {
 		g.d.Logger.Warn("handoff: letting a client's packets through", "client", f.client, "contact", f.contact, "err", err)
 	}
 }

@@ -19,7 +19,7 @@ func (g *Agent) Prepare(ctx context.Context, c *Client, target netip.Addr) error
 		return ErrClosed
 	}
 	defer g.wg.Done()
-	binder, ok := g.d.Anycast(c.Local.Addr())
+	binder, ok := g.d.Anycast(c.Local, c.Remote)
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
 	}
@@ -55,6 +55,11 @@ func (g *Agent) Prepare(ctx context.Context, c *Client, target netip.Addr) error
 
 // connection is the two ends of one.
 type connection struct{ contact, client netip.AddrPort }
+
+// whole stands for all that the client has with the contact address.
+func (c connection) whole() connection {
+	return connection{netip.AddrPortFrom(c.contact.Addr(), 0), netip.AddrPortFrom(c.client.Addr(), 0)}
+}
 
 // preparation is what a donor knows of a target that is prepared for a client.
 type preparation struct {

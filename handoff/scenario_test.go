@@ -2,19 +2,15 @@ package handoff
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vanycast/vanycast/internal/scenario"
 )
 
-var update = flag.Bool("update", false, "write what the scenarios print into their files")
-
-// TestScenarios replays testdata/*.txt. A file is a list of commands, each with
-// what it printed below a line "----":
+// TestScenarios replays testdata/*.txt, made of the commands
 //
 //	donor [MODE] [offered]           a new machine, set going; mode basic if none is said
 //	acceptor                         the same
@@ -25,28 +21,7 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 //
 // Each prints the actions, the state and the time to the deadline.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := replay(t, string(b))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(b) {
-				t.Errorf("%s prints now (-update accepts it):\n%s", file, got)
-			}
-		})
-	}
+	scenario.Run(t, func(*testing.T) func(scenario.Command) string { return new(story).command })
 }
 
 // machine is either half.
@@ -55,44 +30,22 @@ type machine interface {
 	Deadline() time.Time
 }
 
-// replay runs the commands of a file and returns it with what they print now.
-func replay(t *testing.T, file string) string {
-	var out strings.Builder
-	var s scenario
-	skip := false
-	for line := range strings.Lines(file) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case line == "":
-			skip = false
-		case line == "----" || skip:
-			skip = true
-			continue
-		case strings.HasPrefix(line, "#"):
-		default:
-			fmt.Fprintf(&out, "%s\n----\n%s", line, s.command(t, line))
-			continue
-		}
-		fmt.Fprintln(&out, line)
-	}
-	return out.String()
-}
-
-type scenario struct {
+// story is one scenario: a machine and a clock.
+type story struct {
 	now   time.Time
 	m     machine
 	state func() string
 }
 
-func (s *scenario) command(t *testing.T, line string) string {
-	word, rest, _ := strings.Cut(line, " ")
+func (s *story) command(c scenario.Command) string {
+	word, rest := c.Name, c.Text()
 	if word != "donor" && word != "acceptor" && s.m == nil {
-		t.Fatalf("%q without a machine", line)
+		c.Fatalf("no machine yet")
 	}
 	var e Event
 	switch word {
 	case "donor":
-		d := newScenarioDonor(t, rest)
+		d := newScenarioDonor(c)
 		s.now, s.m, s.state = time.Unix(0, 0), d, func() string { return d.state.String() }
 		e.Kind = EventStart
 	case "acceptor":
@@ -116,32 +69,30 @@ func (s *scenario) command(t *testing.T, line string) string {
 	case "give-up":
 		e.Kind = EventGiveUp
 	case "answer":
-		e = Event{Kind: EventAnswer, Outcome: scenarioOutcome(t, rest)}
+		e = Event{Kind: EventAnswer, Outcome: scenarioOutcome(c)}
 	case "wait":
 		if rest != "" {
 			d, err := time.ParseDuration(rest)
-			if err != nil {
-				t.Fatal(err)
-			}
+			c.Check(err)
 			s.now = s.now.Add(d)
 			return s.print(nil)
 		}
 		if s.m.Deadline().IsZero() {
-			t.Fatalf("%q where there is no deadline", line)
+			c.Fatalf("there is no deadline")
 		}
 		if d := s.m.Deadline(); d.After(s.now) {
 			s.now = d
 		}
 		e.Kind = EventTick
 	default:
-		t.Fatalf("no command %q", line)
+		c.Unknown()
 	}
 	return s.print(s.m.Step(s.now, e))
 }
 
-func newScenarioDonor(t *testing.T, options string) *Donor {
+func newScenarioDonor(c scenario.Command) *Donor {
 	mode, offered := ModeBasic, false
-	for word := range strings.FieldsSeq(options) {
+	for _, word := range c.Words {
 		m, ok := ParseMode(word)
 		switch {
 		case ok:
@@ -149,7 +100,7 @@ func newScenarioDonor(t *testing.T, options string) *Donor {
 		case word == "offered":
 			offered = true
 		default:
-			t.Fatalf("no option %q", word)
+			c.Fatalf("no option %q", word)
 		}
 	}
 	d := NewDonor(Timing{}, mode)
@@ -168,8 +119,8 @@ func scenarioError(text string) error {
 	return errors.New(text)
 }
 
-func scenarioOutcome(t *testing.T, text string) (o Outcome) {
-	for word := range strings.FieldsSeq(text) {
+func scenarioOutcome(c scenario.Command) (o Outcome) {
+	for _, word := range c.Words {
 		if n, ok := strings.CutPrefix(word, "instance="); ok {
 			fmt.Sscan(n, &o.Instance)
 			continue
@@ -193,13 +144,13 @@ func scenarioOutcome(t *testing.T, text string) (o Outcome) {
 			}
 		}
 		if !found {
-			t.Fatalf("no verdict or reason %q", word)
+			c.Fatalf("no verdict or reason %q", word)
 		}
 	}
 	return o
 }
 
-func (s *scenario) print(actions []Action) string {
+func (s *story) print(actions []Action) string {
 	var out strings.Builder
 	for _, a := range actions {
 		out.WriteString(a.Kind.String())

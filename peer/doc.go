@@ -24,3 +24,9 @@ const (
 	KindOffer                    // handoff: would you take this client?
 	KindOutcome                  // handoff: what became of that handoff?
 )
+
+// Those of package relay.
+const (
+	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
+	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
+)

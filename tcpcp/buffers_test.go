@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 )
 
 // What does not fit makes the buffer grow until it does; afterwards the donor's
 // size is set, and what is in the queue stays there.
 func TestBufferGrows(t *testing.T) {
-	client, server, err := loopback()
+	client, server, err := loopback.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 )
 
 func freeze(t testing.TB, c *connection) *Frozen {
@@ -219,7 +221,7 @@ func TestFreezeRefuses(t *testing.T) {
 
 // Kernel TLS keeps keys and record numbers where TCP_REPAIR does not see them.
 func TestFreezeRefusesULP(t *testing.T) {
-	client, server, err := loopback()
+	client, server, err := loopback.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 	vlab "github.com/vanycast/vanycast/tests/lab"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -16,35 +17,11 @@ import (
 func loopbackPair(t testing.TB, h *vlab.Host) (client, server int) {
 	t.Helper()
 	var err error
-	do(t, h, func() { client, server, err = loopback() })
+	do(t, h, func() { client, server, err = loopback.Connect() })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client, server
-}
-
-// loopback connects ::1 with itself in this thread's network namespace.
-func loopback() (client, server int, err error) {
-	ln, err := listenAt(netip.AddrPortFrom(netip.IPv6Loopback(), 0))
-	if err != nil {
-		return -1, -1, err
-	}
-	defer unix.Close(ln)
-	to, err := unix.Getsockname(ln)
-	if err != nil {
-		return -1, -1, err
-	}
-	if client, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return -1, -1, err
-	}
-	if err = unix.Connect(client, to); err == nil {
-		server, _, err = unix.Accept4(ln, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	}
-	if err != nil {
-		unix.Close(client)
-		return -1, -1, err
-	}
-	return client, server, nil
 }
 
 // buryable makes n frozen connections of a host.

@@ -40,13 +40,11 @@ func (l *testLab) dialFrom(t testing.TB, port int, patience time.Duration) *os.F
 	return pollable(t, fd)
 }
 
-// A client that takes the port of a connection that was moved away gets its new
-// one; segments of the old one release nothing.
-func TestOpeningReleasesBuried(t *testing.T) {
-	const port = 50001
-	l := newLab(t)
+// frozenAt connects from one port of the client and freezes host a's side.
+func (l *testLab) frozenAt(t testing.TB, port int) (*os.File, *Frozen) {
+	t.Helper()
 	ln := listen(t, l.a)
-	old := l.dialFrom(t, port, time.Minute)
+	client := l.dialFrom(t, port, time.Minute)
 	server, _, err := unix.Accept4(ln, unix.SOCK_CLOEXEC)
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +53,32 @@ func TestOpeningReleasesBuried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client, f
+}
+
+// reset closes a connection with an RST, which leaves its port free.
+func reset(t testing.TB, f *os.File) {
+	t.Helper()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cerr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A client that takes the port of a connection that was moved away gets its new
+// one; segments of the old one release nothing.
+func TestOpeningReleasesBuried(t *testing.T) {
+	const port = 50001
+	l := newLab(t)
+	old, f := l.frozenAt(t, port)
 	graves := NewGraveyard(10)
 	defer graves.Close()
 	if err := graves.Bury(f, time.Now().Add(time.Hour)); err != nil {
@@ -67,6 +91,7 @@ func TestOpeningReleasesBuried(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[FourTuple]int{}
 	var w *Openings
+	var err error
 	do(t, l.a, func() {
 		w, err = WatchOpenings(serverAddr, func(tuple FourTuple) {
 			mu.Lock()
@@ -99,17 +124,7 @@ func TestOpeningReleasesBuried(t *testing.T) {
 	}
 
 	// Its reset is swallowed, too: a client that closes without a word.
-	raw, err := old.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old.Close()
+	reset(t, old)
 	if l.dialFrom(t, port, 20*time.Second) == nil {
 		t.Error("the client cannot use its port again")
 	}
@@ -122,27 +137,8 @@ func TestOpeningReleasesBuried(t *testing.T) {
 func TestBuriedSwallowsSYN(t *testing.T) {
 	const port = 50002
 	l := newLab(t)
-	ln := listen(t, l.a)
-	old := l.dialFrom(t, port, time.Minute)
-	server, _, err := unix.Accept4(ln, unix.SOCK_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := Freeze(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := old.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old.Close()
+	old, f := l.frozenAt(t, port)
+	reset(t, old)
 	if l.dialFrom(t, port, 1500*time.Millisecond) != nil {
 		t.Error("connected although a frozen connection is in the way")
 	}

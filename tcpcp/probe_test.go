@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 )
 
 func TestProbe(t *testing.T) {
@@ -16,7 +18,7 @@ func TestProbe(t *testing.T) {
 
 // Without CAP_NET_ADMIN the probe says so, and Freeze leaves the socket alone.
 func TestWithoutCapability(t *testing.T) {
-	client, server, err := loopback()
+	client, server, err := loopback.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 )
 
 const inUserNamespace = "TCPCP_TEST_IN_USER_NAMESPACE"
@@ -61,29 +63,14 @@ func inPlace(fd int, change func(*Endpoint)) (int, error) {
 	return i.Activate()
 }
 
-// loopbackUp makes ::1 usable in a new network namespace.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-}
-
 func moveInUserNamespace(t *testing.T) {
-	if err := errors.Join(loopbackUp(), Probe()); err != nil {
+	if err := errors.Join(loopback.Up(), Probe()); err != nil {
 		t.Fatal(err)
 	}
 	if err := optSendBufferForce.set(socket(t, unix.AF_INET6, unix.SOCK_STREAM), 100000); !isErrno(err, unix.EPERM) {
 		t.Fatalf("forcing a buffer: %v, want EPERM", err)
 	}
-	client, server, err := loopback()
+	client, server, err := loopback.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +121,7 @@ func readFD(fd, n int) ([]byte, error) {
 }
 
 func noRoomInUserNamespace(t *testing.T) {
-	_, server, err := loopback()
+	_, server, err := loopback.Connect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -19,31 +18,6 @@ func TestTelnetMovesBetweenReplicas(t *testing.T) {
 	must(t, session.Say(ctx, "Please echo my data"))
 	must(t, session.Say(ctx, "HiHaHoHeHuHa"))
 	must(t, session.All(ctx, "!all", "Please echo my data/iaoeua/"))
-	must(t, session.Quit(ctx))
-	judge()
-}
-
-// A client without Mobile IPv6 is served through the tunnel, stays where it is
-// when a handoff is wanted, and is told why.
-func TestLegacyClientStays(t *testing.T) {
-	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t)
-	s.echoAt(ctx, t, "glass", "reich", "adams")
-	judge := s.capture(ctx, t, "legacy", "glass")
-	session, err := cluster.DialTelnet(ctx, s.Legacy, io.Discard)
-	must(t, err)
-	defer session.Close()
-	must(t, session.Greeted(ctx))
-	before := session.Served
-	for range 3 {
-		must(t, session.Send("Hand me over"))
-		_, err := session.Answer(ctx, `Sorry, I could not hand you over[^\n]*Mobile IPv6`)
-		must(t, err)
-		must(t, session.Echoed(ctx, "Hand me over"))
-	}
-	if session.Served != before {
-		t.Errorf("served by %s, then by %s", before, session.Served)
-	}
 	must(t, session.Quit(ctx))
 	judge()
 }

@@ -85,12 +85,18 @@ func (s *site) echoAt(ctx context.Context, t *testing.T, hosts ...string) map[st
 // telnet opens a session from modern and waits for the greeting.
 func (s *site) telnet(ctx context.Context, t *testing.T) *cluster.Telnet {
 	t.Helper()
-	session, err := cluster.DialTelnet(ctx, s.Modern, io.Discard)
+	return s.telnetFrom(ctx, t, s.Modern)
+}
+
+// telnetFrom does it from any host.
+func (s *site) telnetFrom(ctx context.Context, t *testing.T, h *lab.Host) *cluster.Telnet {
+	t.Helper()
+	session, err := cluster.DialTelnet(ctx, h, io.Discard)
 	if session != nil {
 		t.Cleanup(func() {
 			_ = session.Close()
 			if t.Failed() {
-				t.Logf("--- telnet on modern\n%s", session.Text())
+				t.Logf("--- telnet on %s\n%s", h.Name(), session.Text())
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
 )
@@ -37,7 +38,7 @@ func (s *site) useIt(ctx context.Context, t *testing.T) *cluster.Telnet {
 }
 
 // SIGTERM leaves no trace of a daemon on its host, even while clients are
-// served.
+// served; these see an orderly end, and no other host remembers.
 func TestSIGTERMLeavesNoTrace(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
 	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries)
@@ -51,12 +52,29 @@ func TestSIGTERMLeavesNoTrace(t *testing.T) {
 	if cmp.Equal(before, traces(ctx, t, c)) {
 		t.Fatal("the daemons changed nothing: the test shows nothing")
 	}
+	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
 	for _, name := range traced {
+		if name == "modern" { // the replicas have ended
+			must(t, session.Ended(ctx))
+			s.forgotten(ctx, t, "modern", "ha")
+		}
 		must(t, s.daemons[name].Stop())
 	}
-	must(t, session.Close())
+	judge()
 	if diff := cmp.Diff(before, traces(ctx, t, c)); diff != "" {
 		t.Errorf("left behind (-before +after):\n%s", diff)
+	}
+}
+
+// forgotten wants hosts to have no binding any more.
+func (s *site) forgotten(ctx context.Context, t *testing.T, hosts ...string) {
+	t.Helper()
+	for _, name := range hosts {
+		var bindings []wire.Binding
+		must(t, s.daemons[name].Get(ctx, wire.PathBindings, &bindings))
+		if len(bindings) > 0 {
+			t.Errorf("%s still has %+v", name, bindings)
+		}
 	}
 }
 

@@ -26,8 +26,15 @@ const (
 
 // Two hundred megabytes in each direction at once, more than a hundred
 // handoffs in the middle of them: every byte arrives once and in order, and
-// no link sees a reset, a malformed packet or a bad checksum.
+// no link sees a reset, a malformed packet or a bad checksum. The same for a
+// client without Mobile IPv6.
 func TestTransferThroughHandoffs(t *testing.T) {
+	for _, client := range []string{"modern", "legacy"} {
+		t.Run(client, func(t *testing.T) { transferThroughHandoffs(t, client) })
+	}
+}
+
+func transferThroughHandoffs(t *testing.T, client string) {
 	ctx := testContext(t, 8*time.Minute)
 	service := cluster.Service{Name: "stream", NeverSelf: true, Contact: netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000)}
 	s := bringUp(ctx, t, cluster.WithServices(service))
@@ -38,9 +45,9 @@ func TestTransferThroughHandoffs(t *testing.T) {
 	}
 	must(t, s.WaitServing(ctx, s.daemons, "stream"))
 
-	judge := s.capture(ctx, t, "modern")
+	judge := s.capture(ctx, t, client)
 	resets := watchResets(t, s)
-	conn, err := dial(ctx, s.Modern, service.Contact)
+	conn, err := dial(ctx, s.Lookup(client), service.Contact)
 	must(t, err)
 	defer conn.Close()
 	sent := make(chan error, 1)

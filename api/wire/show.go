@@ -64,10 +64,11 @@ type Client struct {
 
 // Binding is one entry of a binding update list or a binding cache.
 type Binding struct {
-	Role     string     `json:"role"` // replica, home-agent, correspondent
+	Role     string     `json:"role"` // replica, home-agent, correspondent; relay: a connection of a client without Mobile IPv6
 	Home     netip.Addr `json:"home"`
 	CareOf   netip.Addr `json:"care_of"`
 	Peer     netip.Addr `json:"peer,omitzero"` // the home agent or the client
+	Port     uint16     `json:"port,omitzero"` // the client's, where one connection is meant
 	Sequence uint16     `json:"sequence"`
 	Expires  time.Time  `json:"expires,omitzero"`
 	State    string     `json:"state,omitempty"`

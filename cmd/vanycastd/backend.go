@@ -79,6 +79,12 @@ func (d *host) Bindings() (out []wire.Binding) {
 					Role: "replica", Home: b.Contact, CareOf: b.CareOf, Peer: b.Peer, Sequence: b.Sequence, Expires: b.Expires, State: state,
 				})
 			}
+			for _, i := range contact.Relayed() {
+				out = append(out, wire.Binding{
+					Role: "relay", Home: i.Contact.Addr(), CareOf: i.Owner, Peer: i.Client.Addr(), Port: i.Client.Port(),
+					Sequence: i.Sequence, Expires: i.Expires, State: i.Route,
+				})
+			}
 		}
 	}
 	if d.homeAgent != nil {

@@ -28,6 +28,13 @@ func (d *host) openHomeAgent() error {
 		MaxLifetime: cfg.MaxLifetime,
 		MaxBindings: cfg.MaxBindings,
 		Allow:       homeagent.Allow{Homes: cfg.HomeAddresses, CareOf: cfg.CareOf},
+
+		Preference:      cfg.Preference,
+		PrefixValid:     cfg.PrefixValid,
+		PrefixPreferred: cfg.PrefixPreferred,
+		Advertise:       cfg.Advertise,
+		AdvertInterval:  cfg.AdvertInterval,
+		AgentLifetime:   cfg.AgentLifetime,
 	}, homeagent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
 	if err != nil {
 		return err

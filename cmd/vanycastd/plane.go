@@ -27,13 +27,13 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, conf.Dat
 		if err := tcbpf.CleanUp(iface, logger); err != nil {
 			return nil, err
 		}
-		return xfrm.New(xfrm.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore})
+		return xfrm.New(xfrm.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
 	}
 	byBPF := func() (dataplane.Plane, error) {
 		if err := xfrm.CleanUp(iface, logger); err != nil {
 			return nil, err
 		}
-		p, err := tcbpf.New(tcbpf.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore})
+		p, err := tcbpf.New(tcbpf.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
 		if err == nil {
 			return p, nil
 		}
@@ -73,4 +73,13 @@ func choosePlane(wanted conf.DataPlane, byKernel, byBPF opener) (dataplane.Plane
 		return nil, "", fmt.Errorf("this kernel has neither Mobile IPv6 (%s) nor what eBPF needs (%s): %w", noMobileIPv6.Option, noBPF.Option, err)
 	}
 	return nil, "", err
+}
+
+// maxTunnels is how many home agent bindings the data plane must hold; 0, its
+// default, without that role.
+func maxTunnels(cfg *conf.Config) int {
+	if cfg.HomeAgent == nil {
+		return 0
+	}
+	return cfg.HomeAgent.MaxBindings
 }

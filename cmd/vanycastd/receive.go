@@ -13,30 +13,19 @@ import (
 func (d *host) receive(start func(string, func(context.Context) error) func()) (stop func()) {
 	stopMessages := start("mobility headers", func(ctx context.Context) error {
 		limit := mhsock.NewLimiter()
-		for {
-			m, err := d.mh.Receive(ctx)
-			if err != nil {
-				return err
+		return mhsock.Each(ctx, d.mh.Receive, func(m mhsock.Received) bool {
+			handled := d.message(m)
+			if !handled {
+				d.refuse(m, limit)
 			}
-			if d.message(m) {
-				continue
-			}
-			d.refuse(m, limit)
-		}
+			return handled
+		})
 	})
 	stopErrors := start("ICMPv6 errors", func(ctx context.Context) error {
-		for {
-			e, err := d.mh.ReceiveError(ctx)
-			if err != nil {
-				return err
-			}
-			if d.replica != nil && d.replica.anycast.HandleICMP(e) {
-				continue
-			}
-			if d.correspondent != nil {
-				d.correspondent.HandleICMP(e)
-			}
-		}
+		return mhsock.Each(ctx, d.mh.ReceiveError, func(e mhsock.ICMPError) bool {
+			return d.replica != nil && d.replica.anycast.HandleICMP(e) ||
+				d.correspondent != nil && d.correspondent.HandleICMP(e)
+		})
 	})
 	return func() { stopMessages(); stopErrors() }
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/peer"
 	"github.com/vanycast/vanycast/peer/pki"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // maxBuried bounds the frozen connections that are kept to swallow late
@@ -38,7 +39,7 @@ type replica struct {
 	d         *host
 	peers     *peer.Node
 	anycast   *anycast.Node
-	live      map[netip.Addr]*framework.Live // by contact address; of openReplica only
+	live      map[netip.Addr]*framework.Live // by contact address
 	agent     *handoff.Agent
 	publisher atomic.Pointer[api.Server]
 
@@ -64,10 +65,12 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	closing(r.peers.Close)
 
 	r.anycast, err = anycast.New(anycast.Config{
-		CareOf: d.careOf(),
-		InUse:  r.inUse,
-		Logger: d.log,
-	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers)})
+		CareOf:      d.careOf(),
+		InUse:       r.inUse,
+		Connected:   r.connected,
+		Connections: r.connections,
+		Logger:      d.log,
+	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
 	if err != nil {
 		return err
 	}
@@ -86,6 +89,8 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
+	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
+	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
@@ -139,6 +144,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			Direct:       s.ReturnPath == conf.ReturnDirect,
 			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
@@ -147,7 +153,9 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
 		r.mu.Unlock()
+		r.mu.Lock()
 		r.live[s.ContactAddress] = framework.NewLive()
+		r.mu.Unlock()
 	}
 	service, err := framework.New(framework.Config{
 		Service:       s.Name,
@@ -162,11 +170,13 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		AcceptTimeout: s.AcceptTimeout,
 		ExcludeFor:    s.ExcludeTime,
 	}, framework.Deps{
-		Agent:   r.agent,
-		Address: handoff.AnycastBinder{Address: address},
-		Live:    r.live[s.ContactAddress],
-		Observe: r.observe,
-		Logger:  r.d.log,
+		Agent:    r.agent,
+		Address:  handoff.AnycastBinder{Address: address},
+		Relay:    address,
+		Live:     r.liveOf(s.ContactAddress),
+		SameHost: framework.OnThisHost,
+		Observe:  r.observe,
+		Logger:   r.d.log,
 	})
 	if err != nil {
 		return err
@@ -265,9 +275,12 @@ func (r *replica) contacts() []*anycast.Address {
 	return slices.Collect(maps.Values(r.addresses))
 }
 
-func (r *replica) binder(contact netip.Addr) (handoff.Binder, bool) {
-	a, ok := r.address(contact)
-	return handoff.AnycastBinder{Address: a}, ok
+func (r *replica) binder(contact, client netip.AddrPort) (handoff.Binder, bool) {
+	a, ok := r.address(contact.Addr())
+	if !ok {
+		return nil, false
+	}
+	return handoff.ConnectionBinder{Connection: a.Connection(contact, client)}, true
 }
 
 // inUse is asked by the anycast side under its lock, so it must not wait for it.
@@ -280,6 +293,28 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// connected and connections tell the anycast side which connections live. As
+// inUse, they must not wait for it.
+func (r *replica) connected(c relay.Conn) bool {
+	live := r.liveOf(c.Contact.Addr())
+	return live != nil && live.Connected(c.Contact, c.Client)
+}
+
+func (r *replica) liveOf(contact netip.Addr) *framework.Live {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.live[contact]
+}
+
+func (r *replica) connections(contact netip.Addr) (all []relay.Conn) {
+	if live := r.liveOf(contact); live != nil {
+		for local, remote := range live.Connections() {
+			all = append(all, relay.Conn{Contact: local, Client: remote})
+		}
+	}
+	return all
 }
 
 // mode is how a service's clients are handed off.

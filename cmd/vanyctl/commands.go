@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -44,13 +45,20 @@ func printStatus(w io.Writer, s wire.Status) error {
 			return err
 		}
 	}
-	if len(s.Counters) == 0 {
+	return printCounters(w, s.Counters)
+}
+
+// printCounters leaves out those that are 0: what happened is easier to see.
+func printCounters(w io.Writer, all map[string]uint64) error {
+	names := slices.Sorted(maps.Keys(all))
+	names = slices.DeleteFunc(names, func(name string) bool { return all[name] == 0 })
+	if len(names) == 0 {
 		return nil
 	}
 	fmt.Fprintln(w)
-	t = newTable(w, "COUNTER", "VALUE")
-	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
-		t.row(name, s.Counters[name])
+	t := newTable(w, "COUNTER", "VALUE")
+	for _, name := range names {
+		t.row(name, all[name])
 	}
 	return t.flush()
 }
@@ -95,7 +103,11 @@ func newBindings(connect func() *client.Client) *cobra.Command {
 func printBindings(w io.Writer, all []wire.Binding) error {
 	t := newTable(w, "ROLE", "HOME ADDRESS", "CARE-OF ADDRESS", "WITH", "SEQUENCE", "EXPIRES", "STATE")
 	for _, b := range all {
-		t.row(b.Role, b.Home, b.CareOf, b.Peer, b.Sequence, b.Expires, b.State)
+		with := any(b.Peer)
+		if b.Port != 0 {
+			with = netip.AddrPortFrom(b.Peer, b.Port)
+		}
+		t.row(b.Role, b.Home, b.CareOf, with, b.Sequence, b.Expires, b.State)
 	}
 	return t.flush()
 }

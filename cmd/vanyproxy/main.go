@@ -19,9 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/vanycast/vanycast"
@@ -29,9 +27,6 @@ import (
 )
 
 const (
-	exitFailed = 1
-	exitUsage  = 2
-
 	defaultDialers = 64
 	maxDialers     = 4096
 	dialTime       = 10 * time.Second
@@ -49,21 +44,7 @@ type config struct {
 	verbose     bool
 }
 
-func main() {
-	cfg, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(exitUsage)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, cfg); err != nil {
-		fmt.Fprintln(os.Stderr, "vanyproxy:", err)
-		os.Exit(exitFailed)
-	}
-}
+func main() { thesis.Main("vanyproxy", parse, run) }
 
 // parse reads the thesis's options. What is wrong is told on stderr.
 func parse(args []string, stderr io.Writer) (config, error) {

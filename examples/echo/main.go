@@ -12,23 +12,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/vanycast/vanycast"
 	"github.com/vanycast/vanycast/internal/thesis"
 )
 
 const (
-	exitFailed = 1
-	exitUsage  = 2
-
 	defaultWorkers = 5
 	maxWorkers     = 1 << 16
 )
@@ -42,21 +36,7 @@ type config struct {
 	remote  bool
 }
 
-func main() {
-	cfg, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		os.Exit(exitUsage)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, cfg, log.New(os.Stdout, "", 0)); err != nil {
-		fmt.Fprintln(os.Stderr, "echo:", err)
-		os.Exit(exitFailed)
-	}
-}
+func main() { thesis.Main("echo", parse, run) }
 
 // parse reads the thesis's options. What is wrong is told on stderr.
 func parse(args []string, stderr io.Writer) (config, error) {
@@ -85,7 +65,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 }
 
 // run starts the workers and waits for the end: of ctx, or of the daemon.
-func run(ctx context.Context, cfg config, logger *log.Logger) error {
+func run(ctx context.Context, cfg config) error {
+	logger := log.New(os.Stdout, "", 0)
 	var opts []vanycast.Option
 	if cfg.remote {
 		opts = append(opts, vanycast.WithNeverSelf())

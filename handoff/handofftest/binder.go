@@ -11,8 +11,8 @@ import (
 )
 
 // Anycast is what handoff.Deps.Anycast wants: every contact address is served.
-func (h *Host) Anycast(contact netip.Addr) (handoff.Binder, bool) {
-	return &binder{h, contact}, true
+func (h *Host) Anycast(contact, _ netip.AddrPort) (handoff.Binder, bool) {
+	return &binder{h, contact.Addr()}, true
 }
 
 // Held tells whether the host drops the client's packets.
@@ -45,6 +45,9 @@ func (b *binder) update(client netip.Addr, sequence uint16) (careOf netip.Addr) 
 	}
 	return c.careOf
 }
+
+// Alone: a binding moves all.
+func (b *binder) Alone() bool { return false }
 
 // Mark gives the client's last sequence number.
 func (b *binder) Mark(client netip.Addr) ([]byte, error) {

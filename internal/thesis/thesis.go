@@ -1,5 +1,5 @@
-// Package thesis has the command line options that the thesis's two programs,
-// its example server (§6.2.2) and its proxy (§4.3), have in common, brought to
+// Package thesis has what the thesis's two programs, its example server (§6.2.2)
+// and its proxy (§4.3), have in common: foremost command line options, brought to
 // a world where the framework is a daemon. There they were orders (this is your
 // care-of address, this your interface); here the daemon has its own
 // configuration, and they are expectations: a server that expects another host

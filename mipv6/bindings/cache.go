@@ -143,6 +143,9 @@ func (c *Cache) forget(e *entry) {
 }
 
 func (c *Cache) schedule(e *entry, at time.Time) {
+	if e.due.Equal(at) {
+		return // it waits for that already; twice, compact could not tell which is stale
+	}
 	e.due = at
 	c.deadlines.add(at, e.Key)
 	c.deadlines.compact(len(c.entries), c.valid)

@@ -40,6 +40,7 @@ func (c *Cache) Poll(now time.Time) []Event {
 			return out
 		}
 		e := c.entries[key]
+		e.due = time.Time{} // taken off
 		switch {
 		case e.removed:
 			c.forget(e)

@@ -181,6 +181,9 @@ func (l *UpdateList) schedule(u *update) {
 	if u.bound {
 		earlier(u.expires)
 	}
+	if u.due.Equal(at) {
+		return // it waits for that already; twice, compact could not tell which is stale
+	}
 	u.due = at
 	l.deadlines.add(at, u.Target)
 	l.deadlines.compact(len(l.entries), l.valid)

@@ -84,6 +84,7 @@ func (l *UpdateList) Poll(now time.Time) []Action {
 			return out
 		}
 		u := l.entries[t]
+		u.due = time.Time{} // taken off
 		switch x := u.exchange; {
 		case u.bound && !now.Before(u.expires):
 			u.bound, u.refresh = false, time.Time{}

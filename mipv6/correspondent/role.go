@@ -156,7 +156,7 @@ func (r *Role) do(step func(now time.Time) ([]action, bool)) bool {
 	now := time.Now()
 	actions, handled := step(now)
 	if err := r.perform(now, actions); err != nil {
-		r.log.Warn("correspondent", "error", err)
+		r.log.Warn("correspondent", "err", err)
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -11,6 +11,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 	"github.com/vanycast/vanycast/mipv6/rr"
 )
@@ -41,15 +42,7 @@ func newWorld(t *testing.T) *world {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.cancel = cancel
-	go func() {
-		for {
-			r, err := conn.Receive(ctx)
-			if err != nil {
-				return
-			}
-			w.role.HandleMH(r)
-		}
-	}()
+	go mhsock.Each(ctx, conn.Receive, w.role.HandleMH)
 	go func() { w.ended <- w.role.Run(ctx) }()
 	return w
 }

@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
-	"github.com/vanycast/vanycast/mipv6/internal/scenario"
+	"github.com/vanycast/vanycast/mipv6/internal/describe"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/rr"
 )
@@ -196,7 +197,7 @@ func (s *story) checkAuthenticator(p *mipv6.Packet, key rr.Key, careOf netip.Add
 		return
 	}
 	if err != nil || !rr.Authentic(a, key, careOf, p.Src, data) {
-		s.t.Errorf("wrong authenticator in %s: %v", scenario.Describe(p), err)
+		s.t.Errorf("wrong authenticator in %s: %v", describe.Packet(p), err)
 	}
 }
 
@@ -223,7 +224,7 @@ func (s *story) perform(actions []action) string {
 		actions = actions[1:]
 		switch a.kind {
 		case actSend:
-			fmt.Fprintf(&b, "send %s\n", scenario.Describe(a.packet))
+			fmt.Fprintf(&b, "send %s\n", describe.Packet(a.packet))
 		case actSet:
 			fmt.Fprintf(&b, "set %v of %v at %v\n", a.binding.Home, a.binding.Local, a.binding.CareOf)
 			if s.fails {

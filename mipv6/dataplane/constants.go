@@ -14,6 +14,26 @@ const (
 	// CounterHeldOut and CounterHeldIn: dropped because the flow is held.
 	CounterHeldOut = "held_out"
 	CounterHeldIn  = "held_in"
+	// CounterRelayedOut and CounterRelayedIn: between a contact address and another
+	// replica that relays for us, encapsulated.
+	CounterRelayedOut = "relayed_out"
+	CounterRelayedIn  = "relayed_in"
+	// CounterRelayToPeer and CounterRelayFromPeer: of a flow that another replica
+	// serves: what came for it, and what it sent.
+	CounterRelayToPeer   = "relay_to_peer"
+	CounterRelayFromPeer = "relay_from_peer"
+	// CounterDirectOut: sent as it was, from the contact address.
+	CounterDirectOut = "direct_out"
+	// CounterKept: set aside because the flow is held and keeps. CounterKeptReleased:
+	// of these, delivered or sent on. CounterKeptDropped: of these, given up because
+	// there was no room or no route came.
+	CounterKept         = "kept"
+	CounterKeptReleased = "kept_released"
+	CounterKeptDropped  = "kept_dropped"
+	// CounterSteered: SYNs kept for a decision. CounterSteerOverflow: SYNs of steered
+	// ports that were delivered here because there was no room for more.
+	CounterSteered       = "steered"
+	CounterSteerOverflow = "steer_overflow"
 	// CounterCorrespondentOut and CounterCorrespondentIn: by a binding cache entry.
 	CounterCorrespondentOut = "correspondent_out"
 	CounterCorrespondentIn  = "correspondent_in"
@@ -46,6 +66,18 @@ const (
 	// CounterDropCongestion: the tunnel marked congestion on a packet that cannot
 	// carry the mark (RFC 6040 §4.2).
 	CounterDropCongestion = "drop_congestion"
+	// CounterDropForeignTunnel: IPv6-in-IPv6 for or from a contact address, from
+	// neither its home agent nor a replica that was declared for that flow.
+	CounterDropForeignTunnel = "drop_foreign_tunnel"
+	// CounterDropForwarded: came from elsewhere, and would have left with a contact
+	// address as source.
+	CounterDropForwarded = "drop_forwarded"
+	// CounterDropNotOwner: this host sent in a flow that another replica serves.
+	CounterDropNotOwner = "drop_not_owner"
+	// CounterDropHopLimit: relayed too often.
+	CounterDropHopLimit = "drop_hop_limit"
+	// CounterDropRelaySize: too long to be relayed; its sender is told.
+	CounterDropRelaySize = "drop_relay_size"
 	// CounterEventsLost counts events that found no room.
 	CounterEventsLost = "events_lost"
 

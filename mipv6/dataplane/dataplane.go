@@ -25,9 +25,11 @@ type Plane interface {
 	SetContact(Contact) error
 	// RemoveContact takes the contact address and all its routes away.
 	RemoveContact(home netip.Addr) error
-	// SetRoute says how the traffic of one flow travels.
+	// SetRoute says how the traffic of one flow travels. What was kept of it (see
+	// Route.Keep, Contact.Steer) goes that way first.
 	SetRoute(Flow, Route) error
-	// RemoveRoute gives the flow back to the tunnel.
+	// RemoveRoute gives the flow back: one connection to its client's route, all
+	// of a client to the tunnel.
 	RemoveRoute(Flow) error
 	// SetBinding declares a binding cache entry of the correspondent's half.
 	SetBinding(Binding) error
@@ -50,36 +52,6 @@ type Plane interface {
 	State() State
 	// Close removes everything this plane put on the host.
 	Close() error
-}
-
-// Contact is one contact address at a replica.
-type Contact struct {
-	Home      netip.Addr // the contact address
-	CareOf    netip.Addr // this replica's care-of address
-	HomeAgent netip.Addr // the tunnel's other end
-}
-
-// Flow is one client's traffic with one contact address.
-type Flow struct {
-	Home   netip.Addr // the contact address
-	Client netip.Addr
-}
-
-// RouteKind is one row of the design's §3 table.
-type RouteKind uint8
-
-const (
-	// Tunnelled: IPv6-in-IPv6 to and from the home agent. What a flow without a route does.
-	Tunnelled RouteKind = iota
-	// Optimised: Home Address option out, type 2 routing header in.
-	Optimised
-	// Held: nothing out, what comes in is dropped; never answered.
-	Held
-)
-
-// Route is how a flow travels.
-type Route struct {
-	Kind RouteKind
 }
 
 // Binding is a binding cache entry at a correspondent (RFC 6275 §9.1).
@@ -111,12 +83,16 @@ const (
 	// UnknownHomeAddress: a packet with a Home Address option that no binding
 	// covers was dropped; RFC 6275 §9.3.3 wants a Binding Error, status 1.
 	UnknownHomeAddress EventKind = iota + 1
+	// NewConnection: a TCP SYN came for a port that is steered (Contact.Steer), and
+	// is kept until the flow gets a route, or RemoveRoute says that it stays here.
+	NewConnection
 )
 
 // Event is something that the signalling must answer.
 type Event struct {
 	Kind   EventKind
-	Source netip.Addr // the packet's source: the care-of address
+	Source netip.Addr // the packet's source: a care-of address, the home agent's, or a relay's
 	Dest   netip.Addr // the packet's destination: our address
-	Home   netip.Addr // the home address in the option
+	Home   netip.Addr // the home address in the option; the contact address
+	Flow   Flow       // of a NewConnection, with ports
 }

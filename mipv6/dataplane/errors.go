@@ -11,6 +11,12 @@ var (
 	ErrFull = errors.New("table is full")
 	// ErrInvalid: an address that cannot be what it is declared to be.
 	ErrInvalid = errors.New("not a unicast routable IPv6 address")
+	// ErrPorts: a flow with one port only.
+	ErrPorts = errors.New("a connection has two ports")
+	// ErrRoute: a route whose parts do not go together.
+	ErrRoute = errors.New("no such route")
+	// ErrUnsupported: this backend, or this kernel, cannot do it; see Features.
+	ErrUnsupported = errors.New("the data plane cannot do this")
 	// ErrNoContact: a flow whose contact address is not declared.
 	ErrNoContact = errors.New("no such contact address")
 	// ErrConflict: the address already has another part on this host.

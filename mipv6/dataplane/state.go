@@ -16,15 +16,52 @@ func CheckAddress(role string, a netip.Addr) error {
 
 // Check reports what is wrong with a declaration of a contact address.
 func (c Contact) Check() error {
-	return firstError(CheckAddress("contact address", c.Home), CheckAddress("care-of address", c.CareOf),
+	err := firstError(CheckAddress("contact address", c.Home), CheckAddress("care-of address", c.CareOf),
 		CheckAddress("home agent", c.HomeAgent), differ("contact address and care-of address", c.Home, c.CareOf),
 		differ("contact address and home agent", c.Home, c.HomeAgent))
+	for _, peer := range c.Relays {
+		if err == nil && peer.IsValid() {
+			err = firstError(CheckAddress("relay", peer), differ("relay and care-of address", peer, c.CareOf),
+				differ("relay and contact address", peer, c.Home))
+		}
+	}
+	return err
 }
 
 // Check reports what is wrong with a flow.
 func (f Flow) Check() error {
-	return firstError(CheckAddress("contact address", f.Home), CheckAddress("client", f.Client),
+	err := firstError(CheckAddress("contact address", f.Home), CheckAddress("client", f.Client),
 		differ("contact address and client", f.Home, f.Client))
+	if err == nil && (f.HomePort == 0) != (f.ClientPort == 0) {
+		err = fmt.Errorf("ports %d and %d: %w", f.HomePort, f.ClientPort, ErrPorts)
+	}
+	return err
+}
+
+// Check reports what is wrong with a route, as far as it can be told without
+// its flow.
+func (r Route) Check() error {
+	if r.Kind > Direct {
+		return fmt.Errorf("%v: %w", r.Kind, ErrRoute)
+	}
+	relays := r.Kind == Relayed || r.Kind == RelayTo
+	switch {
+	case relays && !r.Peer.IsValid():
+		return fmt.Errorf("%v without peer: %w", r.Kind, ErrRoute)
+	case !relays && r.Kind != Direct && r.Peer.IsValid():
+		return fmt.Errorf("%v with a peer: %w", r.Kind, ErrRoute)
+	case r.Via != Tunnelled && (r.Kind != RelayTo || r.Via != Optimised && r.Via != Direct):
+		return fmt.Errorf("%v via %v: %w", r.Kind, r.Via, ErrRoute)
+	case r.Keep && r.Kind != Held:
+		return fmt.Errorf("%v with keep: %w", r.Kind, ErrRoute)
+	}
+	optional := func(role string, a netip.Addr) error {
+		if !a.IsValid() {
+			return nil
+		}
+		return CheckAddress(role, a)
+	}
+	return firstError(optional("peer", r.Peer), optional("former peer", r.From))
 }
 
 // Check reports what is wrong with a binding.
@@ -81,10 +118,42 @@ func (k RouteKind) String() string {
 		return "optimised"
 	case Held:
 		return "held"
+	case Relayed:
+		return "relayed"
+	case RelayTo:
+		return "relay to"
+	case Direct:
+		return "direct"
 	default:
 		return fmt.Sprintf("RouteKind(%d)", uint8(k))
 	}
 }
 
-// String is "contact address <-> client".
-func (f Flow) String() string { return f.Home.String() + " <-> " + f.Client.String() }
+// String is "contact address <-> client", with the ports of a connection.
+func (f Flow) String() string {
+	if f.IsConnection() {
+		return netip.AddrPortFrom(f.Home, f.HomePort).String() + " <-> " + netip.AddrPortFrom(f.Client, f.ClientPort).String()
+	}
+	return f.Home.String() + " <-> " + f.Client.String()
+}
+
+// String is the kind and what else is declared, as logs and vanyctl show it:
+// "relay to 2001:db8::1 via optimised, accepts from 2001:db8::2".
+func (r Route) String() string {
+	s := r.Kind.String()
+	switch {
+	case r.Kind == Relayed && r.Peer.IsValid():
+		s += " by " + r.Peer.String()
+	case r.Kind == RelayTo:
+		s += " " + r.Peer.String() + " via " + r.Via.String()
+	case r.Peer.IsValid():
+		s += " and relayed by " + r.Peer.String()
+	}
+	if r.Keep {
+		s += ", kept"
+	}
+	if r.From.IsValid() {
+		s += ", accepts from " + r.From.String()
+	}
+	return s
+}

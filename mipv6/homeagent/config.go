@@ -24,6 +24,19 @@ type Config struct {
 	MaxBindings int
 	// Allow says who may register.
 	Allow Allow
+
+	// Preference is this home agent's among those of the link, the greatest
+	// first (RFC 6275 §7.4).
+	Preference uint16
+	// PrefixValid and PrefixPreferred are the lifetimes of the home prefix, which
+	// mobile nodes are told (§10.6); no registration is granted for longer than
+	// the prefix is valid. Defaults DefaultPrefixValid, DefaultPrefixPreferred.
+	PrefixValid, PrefixPreferred time.Duration
+	// Advertise has this home agent advertise itself on the home link (§8.4):
+	// every AdvertInterval at most, default DefaultAdvertInterval, as a home agent
+	// for AgentLifetime, default three intervals.
+	Advertise                     bool
+	AdvertInterval, AgentLifetime time.Duration
 }
 
 // Allow says who may register; what is excluded is refused with status 129. An
@@ -37,16 +50,47 @@ type Allow struct {
 const (
 	DefaultMaxLifetime = time.Hour
 	DefaultMaxBindings = 1024
+	// DefaultPrefixValid and DefaultPrefixPreferred are those of RFC 4861 §6.2.1.
+	DefaultPrefixValid     = 30 * 24 * time.Hour
+	DefaultPrefixPreferred = 7 * 24 * time.Hour
+	// DefaultAdvertInterval is MaxRtrAdvInterval of RFC 4861 §6.2.1.
+	DefaultAdvertInterval = 600 * time.Second
+	// MaxAgentLifetime is what a Home Agent Information option can say.
+	MaxAgentLifetime = 65535 * time.Second
+
 	// maxPending bounds how many home addresses are in duplicate address
-	// detection at once.
-	maxPending = 64
+	// detection at once. Each costs a multicast group while it is.
+	maxPending = 1024
+	// maxAgents and maxAgentAddrs bound the Home Agents List, maxLearned the
+	// prefixes that other routers of the link advertise.
+	maxAgents     = 128
+	maxAgentAddrs = 8
+	maxLearned    = 16
+	// maxRemembered is for how long such a prefix is told on that is never heard
+	// of again, be it valid for ever.
+	maxRemembered = 30 * 24 * time.Hour
+	// defendInterval is the least time between two defences of one address.
+	defendInterval = time.Second
 )
 
 func (c Config) withDefaults() Config {
 	if c.MaxLifetime <= 0 {
 		c.MaxLifetime = DefaultMaxLifetime
 	}
-	c.MaxLifetime = min(c.MaxLifetime, mipv6.MaxLifetime)
+	if c.PrefixValid <= 0 {
+		c.PrefixValid = DefaultPrefixValid
+	}
+	if c.PrefixPreferred <= 0 {
+		c.PrefixPreferred = min(DefaultPrefixPreferred, c.PrefixValid)
+	}
+	// §10.3.1: not beyond the prefix's own lifetime.
+	c.MaxLifetime = min(c.MaxLifetime, c.PrefixValid, mipv6.MaxLifetime)
+	if c.AdvertInterval <= 0 {
+		c.AdvertInterval = DefaultAdvertInterval
+	}
+	if c.AgentLifetime <= 0 {
+		c.AgentLifetime = min(3*c.AdvertInterval, MaxAgentLifetime)
+	}
 	if c.MaxBindings <= 0 {
 		c.MaxBindings = DefaultMaxBindings
 	}
@@ -64,6 +108,10 @@ func (c Config) check() error {
 		return fmt.Errorf("address %v is not in the home prefix %v", c.Address, c.Prefix)
 	case c.Interface == "":
 		return errors.New("no interface")
+	case c.PrefixPreferred > c.PrefixValid:
+		return fmt.Errorf("preferred lifetime %v of the prefix is longer than its valid lifetime %v", c.PrefixPreferred, c.PrefixValid)
+	case c.AgentLifetime > MaxAgentLifetime || c.AgentLifetime < time.Second:
+		return fmt.Errorf("lifetime %v as a home agent is not within 1s and %v", c.AgentLifetime, MaxAgentLifetime)
 	}
 	return nil
 }

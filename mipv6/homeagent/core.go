@@ -10,6 +10,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/internal/nd"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -21,8 +22,15 @@ type core struct {
 	random    io.Reader
 	cache     *bindings.Cache
 	limit     *mhsock.Limiter
-	pending   map[netip.Addr]*pending       // home addresses in duplicate address detection
-	adverts   map[netip.Addr]*advertisement // home addresses that the neighbours are still told of
+	pending   map[netip.Addr]*pending        // home addresses in duplicate address detection
+	adverts   map[netip.Addr]*advertisement  // home addresses that the neighbours are still told of
+	returned  map[netip.Addr]*returned       // mobile nodes at home that an answer waits for
+	defences  map[netip.Addr]defence         // registered addresses, by what is defended on the link
+	agents    map[netip.Addr]*neighbourAgent // other home agents, by link-local address
+	learned   map[netip.Prefix]learnedPrefix
+	adverting *routerAdverts // nil: this home agent does not advertise itself
+	linkLocal netip.Addr     // ours on the home link; may be invalid
+	anycast   netip.Addr     // that of the home agents of the prefix; may be invalid
 	counters  map[string]uint64
 }
 
@@ -37,6 +45,7 @@ const (
 	actRemoveProxy
 	actSetTunnel
 	actRemoveTunnel
+	actDeliver // packet, to linkLayer
 )
 
 // action is one thing to do. If one that has an answer fails, what core.failed
@@ -47,15 +56,29 @@ type action struct {
 	addr   netip.Addr       // of the neighbour discovery actions
 	tunnel dataplane.Tunnel // of the tunnel actions; without CareOf for actRemoveTunnel
 	answer *answer
+
+	linkLayer net.HardwareAddr // of actDeliver
 }
 
-func newCore(cfg Config, zone string, linkLayer net.HardwareAddr, random io.Reader) *core {
+// link is what the core knows of the home link.
+type link struct {
+	zone      string
+	linkLayer net.HardwareAddr
+	linkLocal netip.Addr
+}
+
+func newCore(cfg Config, l link, random io.Reader) *core {
+	anycast, _ := nd.HomeAgentsAnycast(cfg.Prefix)
 	return &core{
-		cfg: cfg, zone: zone, linkLayer: linkLayer, random: random,
+		cfg: cfg, zone: l.zone, linkLayer: l.linkLayer, linkLocal: l.linkLocal, anycast: anycast, random: random,
 		cache:    bindings.NewCache(bindings.Config{Limit: cfg.MaxBindings, MaxLifetime: cfg.MaxLifetime}),
 		limit:    mhsock.NewLimiter(),
 		pending:  make(map[netip.Addr]*pending),
 		adverts:  make(map[netip.Addr]*advertisement),
+		returned: make(map[netip.Addr]*returned),
+		defences: make(map[netip.Addr]defence),
+		agents:   make(map[netip.Addr]*neighbourAgent),
+		learned:  make(map[netip.Prefix]learnedPrefix),
 		counters: make(map[string]uint64),
 	}
 }
@@ -103,6 +126,10 @@ func (c *core) poll(now time.Time) (actions []action) {
 	for _, home := range c.dueAdverts(now) {
 		actions = append(actions, c.advertise(now, home)...)
 	}
+	for _, home := range c.dueReturned(now) {
+		actions = append(actions, c.askHome(now, home)...)
+	}
+	actions = append(actions, c.advertiseRouter(now)...)
 	for _, e := range c.cache.Poll(now) {
 		if e.Kind == bindings.Expired {
 			c.count(CounterExpired)
@@ -126,6 +153,12 @@ func (c *core) next() (next time.Time, ok bool) {
 	for _, a := range c.adverts {
 		earlier(a.due)
 	}
+	for _, r := range c.returned {
+		earlier(r.due)
+	}
+	if c.adverting != nil {
+		earlier(c.adverting.due)
+	}
 	return next, ok
 }
 
@@ -138,7 +171,7 @@ func (c *core) withdraw(now time.Time) (actions []action) {
 		c.cache.Remove(now, b.Key)
 		actions = append(actions, c.removed(b)...)
 	}
-	return actions
+	return append(actions, c.endAdverts()...)
 }
 
 // removed undoes what registered did for a binding that the cache no longer
@@ -147,6 +180,7 @@ func (c *core) removed(b bindings.Binding) []action {
 	delete(c.adverts, b.Home)
 	actions := []action{{kind: actRemoveTunnel, tunnel: dataplane.Tunnel{Home: b.Home, HomeAgent: c.cfg.Address}}}
 	for _, a := range defended(b.Home, b.LinkLocal) {
+		delete(c.defences, a)
 		actions = append(actions, action{kind: actRemoveProxy, addr: a})
 	}
 	return actions

@@ -49,6 +49,16 @@ func (c *core) detect(now time.Time, a *answer) []action {
 // has it; who probes it at the same time wants it too: then neither gets it
 // (RFC 4862 §5.4.3, §5.4.4).
 func (c *core) heard(now time.Time, n homelink.Neighbour) (actions []action) {
+	switch {
+	case n.Router != nil:
+		return c.routerHeard(now, n)
+	case n.RouterSolicitation:
+		c.routerSolicited(now)
+		return nil
+	}
+	if actions, taken := c.atHome(n); taken {
+		return actions
+	}
 	if !n.Advertisement && !n.Src.IsUnspecified() {
 		return nil // somebody looks for the address
 	}
@@ -61,7 +71,30 @@ func (c *core) heard(now time.Time, n homelink.Neighbour) (actions []action) {
 		actions = append(actions, c.unpend(home)...)
 		actions = append(actions, c.refuse(now, p.answer, mipv6.StatusDuplicateAddressDetectionFailed)...)
 	}
-	return actions
+	return append(actions, c.defend(now, n)...)
+}
+
+// defence is an address that is kept on the home link for a mobile node.
+type defence struct {
+	home netip.Addr // of the registration
+	last time.Time  // when it was last defended
+}
+
+// defend takes back an address that a neighbour claims although it is
+// registered: the neighbours are told again where it is (RFC 6275 §10.4.1).
+// Solicitations for it, duplicate address detection among them, the kernel
+// answers as a proxy. Once in a while only, or two who claim it would fill the
+// link.
+func (c *core) defend(now time.Time, n homelink.Neighbour) []action {
+	d, registered := c.defences[n.Target]
+	if !registered || !n.Advertisement || bytes.Equal(n.LinkLayer, c.linkLayer) || now.Sub(d.last) < defendInterval {
+		return nil
+	}
+	d.last = now
+	c.defences[n.Target] = d
+	c.count(CounterDefended)
+	m := nd.Message{Advertisement: true, Override: true, Target: n.Target, LinkLayer: c.linkLayer}
+	return []action{c.neighbour(&m, c.cfg.Address, nd.AllNodes)}
 }
 
 // duePending are the home addresses that nobody else has claimed in time.

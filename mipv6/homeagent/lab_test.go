@@ -90,15 +90,7 @@ func TestOnHomeLink(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- role.Run(ctx) }()
-	go func() {
-		for {
-			r, err := conn.Receive(ctx)
-			if err != nil {
-				return
-			}
-			role.HandleMH(r)
-		}
-	}()
+	go mhsock.Each(ctx, conn.Receive, role.HandleMH)
 
 	var raw *rawsock.Socket
 	if err := glass.Do(func() (err error) {
@@ -151,7 +143,7 @@ func trace(t *testing.T, h *lab.Host) string {
 	var all strings.Builder
 	for _, command := range [][]string{
 		{"ip", "-6", "neigh", "show", "proxy"},
-		{"sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay"},
+		{"sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay"},
 	} {
 		out, err := h.Output(t.Context(), command[0], command[1:]...)
 		if err != nil {

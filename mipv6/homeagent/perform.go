@@ -4,7 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
 // perform does what the core wants, in order.
@@ -26,6 +28,12 @@ func (r *Role) act(a action) error {
 	switch a.kind {
 	case actSend:
 		return r.deps.MH.Send(a.packet)
+	case actDeliver:
+		b, err := withHopLimit(a.packet).MarshalBinary()
+		if err != nil {
+			return err
+		}
+		return r.deps.Link.Deliver(b, a.linkLayer)
 	case actWatch:
 		return r.deps.Link.Watch(a.addr)
 	case actUnwatch:
@@ -45,4 +53,13 @@ func (r *Role) act(a action) error {
 		return errors.Join(r.deps.Plane.RemoveBinding(a.tunnel.HomeAgent, a.tunnel.Home), r.deps.Plane.RemoveTunnel(a.tunnel.Home))
 	}
 	return nil
+}
+
+// withHopLimit is the packet with the hop limit that a socket would give it.
+func withHopLimit(p *mipv6.Packet) *mipv6.Packet {
+	q := *p
+	if q.HopLimit == 0 {
+		q.HopLimit = mhsock.DefaultHopLimit
+	}
+	return &q
 }

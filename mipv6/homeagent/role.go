@@ -47,6 +47,10 @@ type HomeLink interface {
 	Watch(netip.Addr) error
 	Unwatch(netip.Addr) error
 	Receive(context.Context) (homelink.Neighbour, error)
+	Deliver(packet []byte, to net.HardwareAddr) error
+	LinkLocal() netip.Addr
+	JoinAnycast(netip.Addr) error
+	ReceiveICMP(context.Context) (homelink.ICMP, error)
 	Close() error
 }
 
@@ -90,10 +94,20 @@ func New(cfg Config, deps Deps) (*Role, error) {
 		}
 		deps.Link = link
 	}
-	return &Role{
+	r := &Role{
 		deps: deps, log: deps.Logger, wake: make(chan struct{}, 1),
-		core: newCore(cfg, strconv.Itoa(deps.Link.Index()), deps.Link.HardwareAddr(), deps.Rand),
-	}, nil
+		core: newCore(cfg, link{strconv.Itoa(deps.Link.Index()), deps.Link.HardwareAddr(), deps.Link.LinkLocal()}, deps.Rand),
+	}
+	if a := r.core.anycast; a.IsValid() {
+		if err := deps.Link.JoinAnycast(a); err != nil {
+			return nil, errors.Join(fmt.Errorf("homeagent: %w", err), deps.Link.Close())
+		}
+	}
+	if cfg.Advertise && !deps.Link.LinkLocal().IsValid() {
+		deps.Logger.Warn("home agent does not advertise itself: no link-local address", "interface", cfg.Interface)
+	}
+	r.core.startAdverts(time.Now())
+	return r, nil
 }
 
 // HandleMH takes a received Mobility Header; false if it is not one for a home
@@ -120,8 +134,11 @@ func (r *Role) Counters() map[string]uint64 {
 // Run listens to the home link and lets time pass, until ctx ends or the home
 // link fails; then it closes the role and returns what went wrong.
 func (r *Role) Run(ctx context.Context) error {
-	listened := make(chan error, 1)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	listened := make(chan error, 2)
 	go func() { listened <- r.listen(ctx) }()
+	go func() { listened <- r.answer(ctx) }()
 	events := r.deps.Plane.Events()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -129,12 +146,16 @@ func (r *Role) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			<-listened
+			<-listened
 			return r.Close()
 		case err := <-listened:
+			ended := ctx.Err() != nil
+			stop()
+			<-listened
 			switch {
 			case errors.Is(err, net.ErrClosed): // Close was called
 				return nil
-			case ctx.Err() != nil:
+			case ended:
 				return r.Close()
 			}
 			return errors.Join(err, r.Close())
@@ -169,6 +190,17 @@ func (r *Role) listen(ctx context.Context) error {
 	}
 }
 
+// answer takes what mobile nodes ask, and errors of tunnels.
+func (r *Role) answer(ctx context.Context) error {
+	for {
+		m, err := r.deps.Link.ReceiveICMP(ctx)
+		if err != nil {
+			return fmt.Errorf("homeagent: %w", err)
+		}
+		r.do(func(now time.Time) ([]action, bool) { return r.core.icmp(now, m), true })
+	}
+}
+
 // do runs one step of the core and then its actions.
 func (r *Role) do(step func(now time.Time) ([]action, bool)) bool {
 	r.mu.Lock()
@@ -179,7 +211,7 @@ func (r *Role) do(step func(now time.Time) ([]action, bool)) bool {
 	now := time.Now()
 	actions, handled := step(now)
 	if err := r.perform(now, actions); err != nil {
-		r.log.Warn("home agent", "error", err)
+		r.log.Warn("home agent", "err", err)
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -14,6 +14,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/mipv6/homelink"
 	"github.com/vanycast/vanycast/mipv6/homelink/homelinktest"
+	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 )
 
@@ -47,15 +48,7 @@ func newWorld(t *testing.T) *world {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.cancel = cancel
-	go func() {
-		for {
-			r, err := conn.Receive(ctx)
-			if err != nil {
-				return
-			}
-			w.role.HandleMH(r)
-		}
-	}()
+	go mhsock.Each(ctx, conn.Receive, w.role.HandleMH)
 	go func() { w.ended <- w.role.Run(ctx) }()
 	return w
 }

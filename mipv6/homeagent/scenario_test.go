@@ -1,6 +1,7 @@
 package homeagent
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/homelink"
-	"github.com/vanycast/vanycast/mipv6/internal/scenario"
+	"github.com/vanycast/vanycast/mipv6/internal/describe"
+	"github.com/vanycast/vanycast/mipv6/internal/nd"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -37,7 +40,12 @@ func (ones) Read(b []byte) (int, error) {
 //	allow [home=] [careof=]         excludes everybody else
 //	at t=5s                         let time pass, and say what happens when
 //	bu seq= life= [home=] [careof=] [alt=] [to=] [L] [K] [not-H] [no-hao]
-//	neighbour target= [from=] [advertises] [own-nonce]
+//	neighbour target= [from=] [advertises] [own-nonce] [at=]
+//	router from= [address=] [preference= lifetime=] [router-lifetime=] [valid=] [no-R] [not-home-agent]
+//	solicitation                    of routers
+//	advertise interval= preference= this home agent advertises itself
+//	ask type= [from=] [to=]         a query of a mobile node by ICMPv6
+//	error type= [code=] [from=] [home=] [careof=] [agent=] [payload=] [cut]   about a packet in the tunnel
 //	host fails=watch|proxy|tunnel   the host refuses this from now on; nothing without fails
 //	withdraw                        the role ends
 //	bindings, counters              show
@@ -55,7 +63,7 @@ func TestScenarios(t *testing.T) {
 		if err := cfg.check(); err != nil {
 			t.Fatal(err)
 		}
-		s := &story{t: t, now: start, core: newCore(cfg, "eth0", net.HardwareAddr{2, 0, 0, 0, 0, 0xff}, ones{})}
+		s := &story{t: t, now: start, core: newCore(cfg, link{"eth0", net.HardwareAddr{2, 0, 0, 0, 0, 0xff}, netip.MustParseAddr("fe80::ff")}, ones{})}
 		return s.run
 	})
 }
@@ -79,7 +87,28 @@ func (s *story) run(c scenario.Command) string {
 		if c.Has("own-nonce") {
 			n.Nonce = []byte{1, 1, 1, 1, 1, 1}
 		}
+		if c.Has("at") {
+			mac, err := net.ParseMAC(c.String("at", ""))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			n.LinkLayer = mac
+		}
 		return s.perform(s.core.heard(s.now, n))
+	case "router":
+		return s.router(c)
+	case "solicitation":
+		return s.perform(s.core.heard(s.now, homelink.Neighbour{Src: netip.MustParseAddr("fe80::5"), RouterSolicitation: true}))
+	case "advertise":
+		s.core.cfg.Advertise, s.core.cfg.Preference = true, uint16(c.Int("preference", 0))
+		s.core.cfg.AdvertInterval = c.Duration("interval")
+		s.core.startAdverts(s.now)
+		return s.perform(s.core.poll(s.now))
+	case "ask":
+		q := []byte{byte(c.Int("type", 144)), 0, 0, 0, 0x12, 0x34, 0, 0}
+		return s.perform(s.core.icmp(s.now, homelink.ICMP{Src: c.Addr("from", glass), Dst: c.Addr("to", "2001:db8:9:0:fdff:ffff:ffff:fffe"), Data: q}))
+	case "error":
+		return s.tunnelError(c)
 	case "host":
 		s.fails = c.String("fails", "")
 		return ""
@@ -142,6 +171,50 @@ func (s *story) update(c scenario.Command) string {
 	return s.perform(actions)
 }
 
+// router is a Router Advertisement of another home agent, or router.
+func (s *story) router(c scenario.Command) string {
+	r := &nd.RouterAdvertisement{HomeAgent: !c.Has("not-home-agent")}
+	if c.Has("router-lifetime") {
+		r.Lifetime = c.Duration("router-lifetime")
+	}
+	if c.Has("preference") {
+		r.Agent = &nd.HomeAgentInformation{Preference: uint16(c.Int("preference", 0)), Lifetime: c.Duration("lifetime")}
+	}
+	if c.Has("address") {
+		valid := time.Hour
+		if c.Has("valid") {
+			valid = c.Duration("valid")
+		}
+		r.Prefixes = []nd.PrefixInformation{{
+			Prefix: netip.PrefixFrom(c.Addr("address", ""), 64), OnLink: true, Autonomous: true, RouterAddress: !c.Has("no-R"), Valid: valid, Preferred: valid / 2,
+		}}
+	}
+	return s.perform(s.core.heard(s.now, homelink.Neighbour{Src: c.Addr("from", ""), Router: r}))
+}
+
+// tunnelError is an ICMPv6 error about a packet on its way to the mobile node.
+func (s *story) tunnelError(c scenario.Command) string {
+	payload, err := hex.DecodeString(c.String("payload", "8000000000010001"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	inner := mipv6.Packet{Src: c.Addr("from", "2001:db8:a::10"), Dst: c.Addr("home", contact), HopLimit: 60, NextHeader: nd.Protocol, Payload: payload}
+	quoted, err := inner.MarshalBinary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	outer := mipv6.Packet{Src: c.Addr("agent", agent), Dst: c.Addr("careof", glass), HopLimit: 64, NextHeader: protocolIPv6, Payload: quoted}
+	b, err := outer.MarshalBinary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if c.Has("cut") {
+		b = b[:60]
+	}
+	data := append([]byte{byte(c.Int("type", 1)), byte(c.Int("code", 0)), 0, 0, 0, 0, 0, 0}, b...)
+	return s.perform(s.core.icmp(s.now, homelink.ICMP{Src: netip.MustParseAddr("2001:db8:1::1"), Dst: netip.MustParseAddr(agent), Data: data}))
+}
+
 func (s *story) perform(actions []action) string {
 	var b strings.Builder
 	for len(actions) > 0 {
@@ -150,7 +223,7 @@ func (s *story) perform(actions []action) string {
 		kind := ""
 		switch a.kind {
 		case actSend:
-			fmt.Fprintf(&b, "send %s\n", scenario.Describe(a.packet))
+			fmt.Fprintf(&b, "send %s\n", describe.Packet(a.packet))
 		case actWatch:
 			kind = "watch"
 			fmt.Fprintf(&b, "watch %v\n", a.addr)
@@ -164,6 +237,8 @@ func (s *story) perform(actions []action) string {
 		case actSetTunnel:
 			kind = "tunnel"
 			fmt.Fprintf(&b, "tunnel %v to %v from %v\n", a.tunnel.Home, a.tunnel.CareOf, a.tunnel.HomeAgent)
+		case actDeliver:
+			fmt.Fprintf(&b, "deliver to %v: %s\n", a.linkLayer, describe.Packet(a.packet))
 		case actRemoveTunnel:
 			fmt.Fprintf(&b, "no tunnel %v\n", a.tunnel.Home)
 		}

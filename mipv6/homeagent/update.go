@@ -108,7 +108,7 @@ func (c *core) update(now time.Time, a *answer) []action {
 func (c *core) answered(now time.Time, a *answer, r bindings.Result) []action {
 	if !r.Status.Accepted() {
 		c.count(CounterRefused)
-		return c.limited(now, a.packet(r))
+		return c.refusal(now, a, a.packet(r))
 	}
 	c.count(CounterAccepted)
 	var actions []action
@@ -116,6 +116,7 @@ func (c *core) answered(now time.Time, a *answer, r bindings.Result) []action {
 	switch r.Change.Kind {
 	case bindings.Created:
 		for _, addr := range defended(b.Home, b.LinkLocal) {
+			c.defences[addr] = defence{home: b.Home}
 			actions = append(actions, action{kind: actAddProxy, addr: addr, answer: a})
 		}
 		actions = append(actions, c.tunnel(b, a))
@@ -137,7 +138,20 @@ func (c *core) tunnel(b bindings.Binding, a *answer) action {
 // refuse answers with a status of 128 or more.
 func (c *core) refuse(now time.Time, a *answer, s mipv6.Status) []action {
 	c.count(CounterRefused)
-	return c.limited(now, a.packet(bindings.Result{Status: s, Sequence: a.update.Sequence}))
+	return c.refusal(now, a, a.packet(bindings.Result{Status: s, Sequence: a.update.Sequence}))
+}
+
+// refusal sends a refusal; to a mobile node that is at home while it is still
+// registered, by the home link.
+func (c *core) refusal(now time.Time, a *answer, p *mipv6.Packet) []action {
+	actions := c.limited(now, p)
+	if len(actions) == 0 || p.Dst != a.home() {
+		return actions
+	}
+	if _, bound := c.cache.Lookup(now, a.request().Key); !bound {
+		return actions
+	}
+	return c.toHome(now, p)
 }
 
 // failed takes everything back that an action which the host refused was part

@@ -2,9 +2,10 @@
 // the kernel's proxy neighbour discovery for registered home addresses, and
 // what the neighbours there say.
 //
-// While a [Link] is open the host forwards (net.ipv6.conf.all.forwarding), and
-// the interface does proxy neighbour discovery without delay (proxy_ndp,
-// neigh.proxy_delay). Close puts the old values back.
+// While a [Link] is open the host forwards (net.ipv6.conf.all.forwarding) and
+// does proxy neighbour discovery (all.proxy_ndp), on the home link without delay
+// (neigh.proxy_delay). Close puts the old values back. It also hears what mobile
+// nodes ask a home agent by ICMPv6, by the link's anycast address too.
 //
 // What a Link puts into the kernel says whose it is: proxy entries have our
 // routing protocol number (NDA_PROTOCOL). So after a crash the next Open finds

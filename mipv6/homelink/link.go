@@ -23,9 +23,12 @@ type Link struct {
 	neigh   *neighbours
 	sysctls *sysctls
 	before  settings
-	socket  *rawsock.Socket
+	socket  *rawsock.Socket // neighbour discovery
+	queries *rawsock.Socket // what mobile nodes ask
 	watched map[netip.Addr]bool
 	closed  bool
+
+	linkLocal netip.Addr
 }
 
 // Open takes hold of the home link in the network namespace of the calling
@@ -53,6 +56,12 @@ func (l *Link) open(name string) (err error) {
 	if l.socket, err = openSocket(l.iface.Name); err != nil {
 		return err
 	}
+	if l.queries, err = openQueries(); err != nil {
+		return err
+	}
+	// Enabling forwarding below does not change it, and asking the kernel in
+	// another thread's namespace would.
+	l.linkLocal = linkLocalOf(l.iface)
 	s, err := openSysctls(l.iface.Name)
 	if err != nil {
 		return err
@@ -130,8 +139,10 @@ func (l *Link) Close() error {
 	}
 	l.closed = true
 	var errs []error
-	if l.socket != nil {
-		errs = append(errs, l.socket.Close())
+	for _, s := range []*rawsock.Socket{l.socket, l.queries} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
 	}
 	if l.sysctls != nil {
 		left, err := l.neigh.ours()

@@ -71,7 +71,7 @@ func proxies(t *testing.T, h *lab.Host) string {
 }
 
 func sysctlState(t *testing.T, h *lab.Host) string {
-	return output(t, h, "sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay")
+	return output(t, h, "sysctl", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.proxy_ndp", "net.ipv6.neigh.eth0.proxy_delay")
 }
 
 // A neighbour that asks for a proxied address gets the home agent's link-layer
@@ -165,7 +165,7 @@ func TestOpenAfterCrash(t *testing.T) {
 	// As the kernel does with a process that is killed: descriptors are
 	// closed, nothing else.
 	dead.closed = true
-	for _, err := range []error{dead.socket.Close(), dead.sysctls.close(), dead.neigh.conn.Close()} {
+	for _, err := range []error{dead.socket.Close(), dead.queries.Close(), dead.sysctls.close(), dead.neigh.conn.Close()} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -14,15 +15,22 @@ import (
 )
 
 // Neighbour is a message of neighbour discovery that a node on the home link
-// sent.
+// sent: a Neighbor Solicitation or Advertisement, or one of routers.
 type Neighbour struct {
 	Src           netip.Addr // unspecified: duplicate address detection
 	Target        netip.Addr
-	Advertisement bool   // else a solicitation
-	Nonce         []byte // RFC 7527: tells own probes that come back
+	Advertisement bool             // of Target, else a solicitation
+	LinkLayer     net.HardwareAddr // of the option, if any
+	Nonce         []byte           // RFC 7527: tells own probes that come back
+
+	// Router is a Router Advertisement; RouterSolicitation says that it is a
+	// Router Solicitation. Then Target is invalid.
+	Router             *nd.RouterAdvertisement
+	RouterSolicitation bool
 }
 
 func openSocket(iface string) (*rawsock.Socket, error) {
+	types := []int{nd.TypeSolicitation, nd.TypeAdvertisement, nd.TypeRouterSolicitation, nd.TypeRouterAdvertisement}
 	return rawsock.Open("neighbour discovery", nd.Protocol, func(fd int) error {
 		if err := unix.BindToDevice(fd, iface); err != nil {
 			return os.NewSyscallError("setsockopt SO_BINDTODEVICE", err)
@@ -30,16 +38,21 @@ func openSocket(iface string) (*rawsock.Socket, error) {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1); err != nil {
 			return os.NewSyscallError("setsockopt IPV6_RECVHOPLIMIT", err)
 		}
-		// A set bit blocks its type.
-		var f unix.ICMPv6Filter
-		for i := range f.Data {
-			f.Data[i] = ^uint32(0)
-		}
-		for _, t := range []int{nd.TypeSolicitation, nd.TypeAdvertisement} {
-			f.Data[t/32] &^= 1 << (t % 32)
-		}
-		return os.NewSyscallError("setsockopt ICMP6_FILTER", unix.SetsockoptICMPv6Filter(fd, unix.SOL_ICMPV6, unix.ICMPV6_FILTER, &f))
+		return onlyTypes(fd, types)
 	})
+}
+
+// onlyTypes has an ICMPv6 socket receive these types.
+func onlyTypes(fd int, types []int) error {
+	// A set bit blocks its type.
+	var f unix.ICMPv6Filter
+	for i := range f.Data {
+		f.Data[i] = ^uint32(0)
+	}
+	for _, t := range types {
+		f.Data[t/32] &^= 1 << (t % 32)
+	}
+	return os.NewSyscallError("setsockopt ICMP6_FILTER", unix.SetsockoptICMPv6Filter(fd, unix.SOL_ICMPV6, unix.ICMPV6_FILTER, &f))
 }
 
 // Watch makes Receive hear solicitations for an address that is not ours: those
@@ -100,17 +113,33 @@ func (l *Link) group(a netip.Addr, option int, what string) error {
 func (l *Link) Receive(ctx context.Context) (Neighbour, error) {
 	var got Neighbour
 	err := l.socket.Each(ctx, func(d rawsock.Datagram) bool {
-		m, err := nd.Parse(d.Data)
-		if err != nil || hopLimit(d.Control) != nd.HopLimit {
+		if hopLimit(d.Control) != nd.HopLimit {
 			return false
 		}
-		got = Neighbour{Src: d.From, Target: m.Target, Advertisement: m.Advertisement, Nonce: m.Nonce}
-		return true
+		var ok bool
+		got, ok = neighbour(d)
+		return ok
 	})
 	if err != nil {
 		return Neighbour{}, fmt.Errorf("homelink: %s: %w", l.iface.Name, err)
 	}
 	return got, nil
+}
+
+func neighbour(d rawsock.Datagram) (Neighbour, bool) {
+	if nd.IsRouterSolicitation(d.Data) {
+		return Neighbour{Src: d.From, RouterSolicitation: true}, true
+	}
+	if len(d.Data) > 0 && d.Data[0] == nd.TypeRouterAdvertisement {
+		r, err := nd.ParseRouterAdvertisement(d.Data)
+		// RFC 4861 §6.1.2: only from a link-local address.
+		return Neighbour{Src: d.From, Router: r}, err == nil && d.From.IsLinkLocalUnicast()
+	}
+	m, err := nd.Parse(d.Data)
+	if err != nil {
+		return Neighbour{}, false
+	}
+	return Neighbour{Src: d.From, Target: m.Target, Advertisement: m.Advertisement, LinkLayer: m.LinkLayer, Nonce: m.Nonce}, true
 }
 
 func hopLimit(control []byte) int {

@@ -20,8 +20,11 @@ type sysctls struct {
 // settings are values of the sysctls, in their order.
 type settings [3]uint32
 
-// wanted: forwarding on, proxy neighbour discovery on, and answered at once
-// (the kernel waits up to proxy_delay so that a true owner may be first, but a
+// wanted: forwarding on, proxy neighbour discovery on, and answered at once.
+// The proxy is that of all interfaces, and not of the home link's alone, for only
+// then the kernel takes a solicitation that was sent to the proxied address
+// itself; on other interfaces there is nothing to answer for. (Without
+// proxy_delay 0 the kernel waits up to proxy_delay so that a true owner may be first, but a
 // home agent is the owner for as long as the binding lives).
 var wanted = settings{1, 1, 0}
 
@@ -29,7 +32,7 @@ func openSysctls(iface string) (*sysctls, error) {
 	s := &sysctls{}
 	for _, path := range []string{
 		"/proc/sys/net/ipv6/conf/all/forwarding",
-		"/proc/sys/net/ipv6/conf/" + iface + "/proxy_ndp",
+		"/proc/sys/net/ipv6/conf/all/proxy_ndp",
 		"/proc/sys/net/ipv6/neigh/" + iface + "/proxy_delay",
 	} {
 		f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -24,6 +24,19 @@ type Conn interface {
 	Close() error
 }
 
+// Each hands everything that receive returns, a Conn's Receive or ReceiveError,
+// to a role's HandleMH or HandleICMP, one at a time. It ends with the error of
+// receive.
+func Each[T any](ctx context.Context, receive func(context.Context) (T, error), handle func(T) bool) error {
+	for {
+		v, err := receive(ctx)
+		if err != nil {
+			return err
+		}
+		handle(v)
+	}
+}
+
 // Received is a Mobility Header that arrived. Its checksum is right for Src
 // and Dst; nothing else has been looked at.
 type Received struct {

@@ -28,7 +28,7 @@ func (s *Socket) Receive(ctx context.Context) (Received, error) {
 	err := s.mobility.Each(ctx, func(d rawsock.Datagram) bool {
 		r, err := received(d)
 		if err != nil {
-			s.log.Debug("mobility header dropped", "from", d.From, "error", err)
+			s.log.Debug("mobility header dropped", "from", d.From, "err", err)
 			return false
 		}
 		got = r

@@ -23,9 +23,6 @@ type Keys struct {
 	CareOf CareOfToken
 }
 
-// Fresh reports whether both tokens can still be used.
-func (k Keys) Fresh(now time.Time) bool { return k.Home.Fresh(now) && k.CareOf.Fresh(now) }
-
 // Kbm is the key of an update that binds (RFC 6275 §5.2.5).
 func (k Keys) Kbm() Key { return Kbm(k.Home.Token, k.CareOf.Token) }
 

@@ -22,8 +22,18 @@ type Config struct {
 	// MaxRoutes and MaxBindings bound flows with a route and binding cache
 	// entries, default 1,048,576 each; MaxTunnels home agent bindings, default 65,536.
 	MaxRoutes, MaxBindings, MaxTunnels int
+	// Keep bounds what is kept of held flows (dataplane.Route.Keep), and how many
+	// SYNs may wait for a decision (dataplane.Contact.Steer).
+	Keep KeepLimits
 	// MaxEvents bounds the channel of Events; default 256.
 	MaxEvents int
+}
+
+// KeepLimits bound what is kept; bytes count whole packets.
+type KeepLimits struct {
+	FlowPackets, FlowBytes int // of one flow; default 8192 and 8 MiB
+	Packets, Bytes         int // of all; default 65,536 and 64 MiB
+	Undecided              int // flows; default 512
 }
 
 // withDefaults fills what was left zero.
@@ -38,6 +48,11 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxBindings, 1<<20)
 	def(&c.MaxTunnels, 1<<16)
 	def(&c.MaxEvents, 256)
+	def(&c.Keep.FlowPackets, 8192)
+	def(&c.Keep.FlowBytes, 8<<20)
+	def(&c.Keep.Packets, 1<<16)
+	def(&c.Keep.Bytes, 64<<20)
+	def(&c.Keep.Undecided, 512)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

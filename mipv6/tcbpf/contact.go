@@ -19,6 +19,11 @@ type contact struct {
 	hop       hostnet.Hop    // towards the home agent; zero: none
 	installed *netlink.Route // the table's default route
 	address   bool           // is on lo
+	// connections is how many of its flows are single connections.
+	connections int
+	room        int             // MTU of the link, less an outer header
+	relays      dataplane.Peers // that the programs know
+	removed     bool            // the programs know it as gone
 }
 
 // SetContact implements dataplane.Plane. A host without a route to the home
@@ -38,11 +43,14 @@ func (p *Plane) SetContact(c dataplane.Contact) error {
 }
 
 func (p *Plane) setContact(wanted dataplane.Contact) error {
+	if wanted.Steer != (dataplane.Ports{}) && p.keeper == nil {
+		return fmt.Errorf("steering: %w: %w", dataplane.ErrUnsupported, p.noKeeper)
+	}
 	c, ok := p.contacts[wanted.Home]
 	if ok {
-		changed := c.Contact != wanted
+		moved := c.CareOf != wanted.CareOf || c.HomeAgent != wanted.HomeAgent
 		c.Contact = wanted
-		if err := p.mirrorContact(c); err != nil || !changed {
+		if err := errors.Join(p.putRelays(c), p.mirrorContact(c)); err != nil || !moved {
 			return err
 		}
 		return p.mirrorFlows(wanted.Home)
@@ -73,7 +81,7 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 // address meets program, rules and route complete. The rule names the address:
 // it is what a later process finds, so it comes before what it leads to.
 func (p *Plane) installContact(c *contact) error {
-	if err := p.putContact(c); err != nil {
+	if err := errors.Join(p.putContact(c), p.putRelays(c)); err != nil {
 		return err
 	}
 	if err := p.host.AddRules(c.Home, c.table); err != nil {
@@ -96,13 +104,17 @@ func (p *Plane) mirrorContact(c *contact) error {
 	h, err := p.host.Lookup(c.HomeAgent, c.CareOf)
 	if errors.Is(err, dataplane.ErrUnreachable) {
 		if c.installed != nil || !c.address { // is news
-			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home agent", c.HomeAgent, "error", err)
+			p.logger.Warn("home agent is unreachable: the contact address is silent", "contact", c.Home, "home_agent", c.HomeAgent, "err", err)
 		}
 		h = hostnet.Hop{}
 	} else if err != nil {
 		return err
 	}
-	c.hop = h
+	mtu, err := p.host.MTU()
+	if err != nil {
+		return fmt.Errorf("MTU of %s: %w", p.cfg.Interface, err)
+	}
+	c.hop, c.room = h, mtu-hostnet.Overhead
 	if err := p.putContact(c); err != nil {
 		return err
 	}
@@ -115,11 +127,43 @@ func (p *Plane) mirrorContact(c *contact) error {
 }
 
 func (p *Plane) putContact(c *contact) error {
-	return put(p.programs.Contacts, mapAddress(c.Home), mapContact{
+	if c.removed {
+		return nil
+	}
+	v := mapContact{
 		CareOf:    mapAddress(c.CareOf),
 		HomeAgent: mapAddress(c.HomeAgent),
 		Gateway:   mapAddress(c.hop.Gateway),
-	})
+		Room:      uint32(max(c.room, 0)),
+	}
+	if c.connections > 0 {
+		v.Connections = 1
+	}
+	used := 0
+	for _, port := range c.Steer {
+		if port != 0 {
+			v.Steer[used] = networkOrder(port)
+			used++
+		}
+	}
+	return put(p.programs.Contacts, mapAddress(c.Home), v)
+}
+
+// putRelays tells the programs who may relay SYNs to a contact address.
+func (p *Plane) putRelays(c *contact) error {
+	var errs []error
+	for _, peer := range c.relays {
+		if peer.IsValid() && !c.Relays.Has(peer) {
+			errs = append(errs, remove(p.programs.Relays, bindingKey(c.Home, peer)))
+		}
+	}
+	for _, peer := range c.Relays {
+		if peer.IsValid() && !c.relays.Has(peer) {
+			errs = append(errs, put(p.programs.Relays, bindingKey(c.Home, peer), uint32(1)))
+		}
+	}
+	c.relays = c.Relays
+	return errors.Join(errs...)
 }
 
 // RemoveContact implements dataplane.Plane.
@@ -142,7 +186,10 @@ func (p *Plane) RemoveContact(home netip.Addr) error {
 // undoContact goes back the way of installContact. The program keeps the
 // address as one that is gone: sockets that are still bound to it must not send.
 func (p *Plane) undoContact(c *contact) error {
+	c.removed = true
 	errs := []error{p.markGone(c.Home, mapContact{CareOf: mapAddress(c.CareOf), HomeAgent: mapAddress(c.HomeAgent)})}
+	c.Relays = dataplane.Peers{}
+	errs = append(errs, p.putRelays(c), p.keeper.discardAll(c.Home))
 	if c.address {
 		delete(p.locals, c.Home)
 		errs = append(errs, remove(p.programs.Locals, mapAddress(c.Home)))

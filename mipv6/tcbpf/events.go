@@ -15,27 +15,49 @@ func (p *Plane) Events() <-chan dataplane.Event { return p.events }
 
 // readEvents passes on what the programs report until the ring is closed.
 func (p *Plane) readEvents() {
-	defer close(p.events)
 	for {
 		record, err := p.ring.Read()
 		if errors.Is(err, ringbuf.ErrClosed) {
 			return
 		}
 		if err != nil {
-			p.logger.Error("reading events of the data plane", "error", err)
+			p.logger.Error("reading events of the data plane", "err", err)
 			return
+		}
+		if original, mtu, careOf, ok := parseTooLong(record.RawSample); ok {
+			p.tellTooLong(original, mtu, careOf)
+			continue
 		}
 		e, ok := parseEvent(record.RawSample)
 		if !ok {
 			p.logger.Error("event of unknown form", "bytes", len(record.RawSample))
 			continue
 		}
-		select {
-		case p.events <- e:
-		default:
-			p.own.eventsLost.Add(1)
-		}
+		p.emit(e)
 	}
+}
+
+// emit delivers an event, or counts it as lost where nobody has taken the
+// earlier ones.
+func (p *Plane) emit(e dataplane.Event) bool {
+	select {
+	case p.events <- e:
+		return true
+	default:
+		p.own.eventsLost.Add(1)
+		return false
+	}
+}
+
+// parseTooLong reads struct too_big_event of bpf/maps.h: a packet that the
+// program would not relay.
+func parseTooLong(b []byte) (original []byte, mtu int, careOf netip.Addr, ok bool) {
+	const packet, size, kind = 48, 48 + 4 + 4 + 16, 0x100
+	if len(b) < size || binary.NativeEndian.Uint32(b[packet:]) != kind {
+		return nil, 0, careOf, false
+	}
+	careOf = netip.AddrFrom16([16]byte(b[packet+8:]))
+	return b[:packet], int(binary.NativeEndian.Uint32(b[packet+4:])), careOf, true
 }
 
 // parseEvent reads struct event of bpf/maps.h.

@@ -8,14 +8,17 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
-	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
-// flow is a flow with a route of its own.
+// flow is a flow with a route of its own: a client's, or a connection's.
 type flow struct {
 	dataplane.Route
-	installed *netlink.Route // its host route in the contact's table, if it needs one
-	entry     *mapRoute      // what the programs' map says, stamp aside; nil: it has no entry
+	slot      uint32         // of its stamp
+	installed *netlink.Route // its host route in the contact's table, if it needs one; never a connection's
+	gateway   netip.Addr     // that route's next hop
+	entry     mapRoute       // what the programs' map says
+	mapped    bool           // it says something
+	keeping   bool           // the programs give what comes to the keeper
 	// undeclared: known only for its narrow path; the programs and State do not
 	// know of it.
 	undeclared bool
@@ -24,18 +27,28 @@ type flow struct {
 // SetRoute implements dataplane.Plane. The flow's contact address must have
 // been declared.
 func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
-	if err := f.Check(); err != nil {
-		return fmt.Errorf("tcbpf: %w", err)
-	}
-	if r.Kind > dataplane.Held {
-		return fmt.Errorf("tcbpf: flow %v: unknown kind %v", f, r.Kind)
+	if err := errors.Join(f.Check(), r.Check()); err != nil {
+		return fmt.Errorf("tcbpf: flow %v: %w", f, err)
 	}
 	if err := p.enter(); err != nil {
 		return err
 	}
 	defer p.mu.Unlock()
 	if err := p.setFlow(f, r); err != nil {
-		return fmt.Errorf("tcbpf: flow %v: %v: %w", f, r.Kind, err)
+		return fmt.Errorf("tcbpf: flow %v: %v: %w", f, r, err)
+	}
+	return nil
+}
+
+// permits reports a route that this plane cannot have.
+func (p *Plane) permits(c *contact, r dataplane.Route) error {
+	for _, peer := range []netip.Addr{r.Peer, r.From} {
+		if peer.IsValid() && (p.locals[peer] || peer == c.CareOf) {
+			return fmt.Errorf("%w: peer %v is this host", dataplane.ErrConflict, peer)
+		}
+	}
+	if r.Keep && p.keeper == nil {
+		return fmt.Errorf("%w: %w", dataplane.ErrUnsupported, p.noKeeper)
 	}
 	return nil
 }
@@ -45,23 +58,97 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	if !ok {
 		return dataplane.ErrNoContact
 	}
+	if err := p.permits(c, r); err != nil {
+		return err
+	}
+	state, err := p.declare(c, f)
+	if err != nil {
+		return err
+	}
+	old := *state
+	waiting := p.keeper.has(f)
+	if r.Keep {
+		p.keeper.hold(f)
+	}
+	// What was kept goes first: until it has, what comes is kept behind it.
+	state.keeping = r.Keep || waiting && r.Kind != dataplane.Held
+	if state.Kind != r.Kind || state.Peer != r.Peer {
+		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
+	}
+	state.Route = r
+	if err := p.mirrorFlow(c, f, state); err != nil {
+		if r.Keep && !waiting {
+			err = errors.Join(err, p.keeper.discard(f))
+		}
+		if !old.mapped {
+			return errors.Join(err, p.undoFlow(f, state))
+		}
+		state.Route, state.keeping = old.Route, old.keeping
+		return errors.Join(err, p.mirrorFlow(c, f, state)) // what was declared before still stands
+	}
+	if !waiting || r.Keep {
+		return nil
+	}
+	if r.Kind == dataplane.Held {
+		return p.keeper.discard(f)
+	}
+	return p.keeper.release(f, func() error { return p.endKeeping(f, state) })
+}
+
+// declare makes the flow known, if it is not, with a stamp and, for a connection,
+// a contact address whose programs look for connections.
+func (p *Plane) declare(c *contact, f dataplane.Flow) (*flow, error) {
 	state, known := p.flows[f]
+	if known && !state.undeclared {
+		return state, nil
+	}
+	slot, ok := p.stamps.take()
+	if !ok {
+		return nil, fmt.Errorf("%w: %d flows", dataplane.ErrFull, p.cfg.MaxRoutes)
+	}
 	if !known {
 		state = &flow{}
 	}
-	if state.Kind != r.Kind {
-		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
-	}
-	old := *state
-	state.Route, state.undeclared = r, false
-	if err := p.mirrorFlow(c, f, state); err != nil {
-		state.Route, state.undeclared = old.Route, old.undeclared
-		if known { // what was declared before still stands
-			return errors.Join(err, p.mirrorFlow(c, f, state))
+	state.slot, state.undeclared = slot, false
+	if f.IsConnection() {
+		if err := p.countConnections(c, 1); err != nil {
+			p.stamps.give(slot)
+			return nil, err
 		}
-		return errors.Join(err, p.undoFlow(f, state))
+		whose := path{f.Home, f.Client}
+		if p.connections[whose] == nil {
+			p.connections[whose] = map[dataplane.Flow]*flow{}
+		}
+		p.connections[whose][f] = state
 	}
 	p.flows[f] = state
+	return state, nil
+}
+
+// countConnections tells the programs when a contact address gets its first
+// connection with a route, and when it loses its last: only in between they look
+// for one.
+func (p *Plane) countConnections(c *contact, n int) error {
+	had := c.connections > 0
+	c.connections += n
+	if had == (c.connections > 0) {
+		return nil
+	}
+	if err := p.putContact(c); err != nil {
+		c.connections -= n
+		return err
+	}
+	return nil
+}
+
+// endKeeping lets what comes go the flow's way without detour.
+func (p *Plane) endKeeping(f dataplane.Flow, state *flow) error {
+	v := state.entry
+	v.Keep = 0
+	if err := put(p.programs.Routes, flowKey(f), &v); err != nil {
+		return err
+	}
+	state.entry, state.keeping = v, false
 	return nil
 }
 
@@ -71,100 +158,55 @@ func (p *Plane) RemoveRoute(f dataplane.Flow) error {
 		return err
 	}
 	defer p.mu.Unlock()
-	state, ok := p.flows[f]
-	if !ok {
-		return nil
-	}
-	if err := p.undoFlow(f, state); err != nil {
+	if err := p.removeFlow(f); err != nil {
 		return fmt.Errorf("tcbpf: removing flow %v: %w", f, err)
 	}
 	return nil
 }
 
+// removeFlow also answers for a connection that was never declared: its SYN may
+// wait for that.
+func (p *Plane) removeFlow(f dataplane.Flow) error {
+	if state, ok := p.flows[f]; ok && !state.undeclared {
+		if err := p.undoFlow(f, state); err != nil {
+			return err
+		}
+	}
+	return p.keeper.abandon(f)
+}
+
+// undoFlow forgets a flow. What is kept of it stays so: the caller knows what for.
 func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
-	delete(p.narrow, path{f.Home, f.Client})
+	if !f.IsConnection() {
+		delete(p.narrow, path{f.Home, f.Client})
+	}
 	if err := errors.Join(p.host.DeleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
 		return err
 	}
-	delete(p.flows, f)
-	return nil
+	return p.forgetFlow(f, state)
 }
 
-// mirrorFlow brings the flow's host route and map entry in line with its kind
-// and the host's route to the client. A packet in between leaves rewritten in
-// the old or in the new way, to the next hop of the one or the other; so the
-// route that leads a packet to a neighbour on our own link exists only while the
-// map says that packets go there.
-func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
-	h := c.hop
-	if state.Kind == dataplane.Optimised {
-		var err error
-		if h, err = p.host.Lookup(f.Client, c.CareOf); err != nil {
-			old := state.installed
-			state.installed = nil
-			return errors.Join(err, p.host.DeleteRoute(old))
-		}
+// forgetFlow ends what is known of a flow that the host and the programs do not
+// know any more.
+func (p *Plane) forgetFlow(f dataplane.Flow, state *flow) error {
+	delete(p.flows, f)
+	if !state.undeclared {
+		p.stamps.give(state.slot)
 	}
-	own := h.Gateway != c.hop.Gateway
-	if n, ok := p.narrow[path{f.Home, f.Client}]; ok && n.mtu < h.MTU {
-		h.MTU = n.mtu
-	}
-	if own { // map first
-		if err := p.putFlow(f, state, true); err != nil {
-			return err
+	c, ok := p.contacts[f.Home]
+	if !f.IsConnection() {
+		if ok && state.gateway.IsValid() {
+			return p.leadConnections(c, f, c.hop.Gateway)
 		}
-	}
-	if h != c.hop && h != (hostnet.Hop{}) {
-		if err := p.host.SetRoute(&state.installed, p.host.Route(hostnet.Single(f.Client), c.table, h)); err != nil {
-			return err
-		}
-	} else {
-		if err := p.host.DeleteRoute(state.installed); err != nil {
-			return err
-		}
-		state.installed = nil
-	}
-	if own || state.undeclared {
 		return nil
 	}
-	return p.putFlow(f, state, false)
-}
-
-// putFlow writes the map entry, unless it says the same already, and keeps its
-// stamp.
-func (p *Plane) putFlow(f dataplane.Flow, state *flow, own bool) error {
-	key, v := flowKey(f), mapRoute{Kind: uint32(state.Kind)}
-	if own {
-		v.OwnNextHop = 1
+	whose := path{f.Home, f.Client}
+	delete(p.connections[whose], f)
+	if len(p.connections[whose]) == 0 {
+		delete(p.connections, whose)
 	}
-	if state.entry != nil {
-		if *state.entry == v {
-			return nil
-		}
-		var now mapRoute
-		if err := p.programs.Routes.Lookup(&key, &now); err == nil {
-			v.LastUsed = now.LastUsed
-		}
-	}
-	if err := put(p.programs.Routes, &key, &v); err != nil {
-		return err
-	}
-	v.LastUsed = 0
-	state.entry = &v
-	return nil
-}
-
-// mirrorFlows does so for every flow of a contact address.
-func (p *Plane) mirrorFlows(home netip.Addr) error {
-	c, ok := p.contacts[home]
 	if !ok {
 		return nil
 	}
-	var errs []error
-	for f, state := range p.flows {
-		if f.Home == home {
-			errs = append(errs, p.mirrorFlow(c, f, state))
-		}
-	}
-	return errors.Join(errs...)
+	return p.countConnections(c, -1)
 }

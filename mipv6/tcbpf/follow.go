@@ -16,10 +16,22 @@ import (
 // changed, and ends what was learnt of narrow paths when it is old.
 func (p *Plane) follow(ctx context.Context, c *hostnet.Changes) {
 	c.Follow(ctx, p.host.Link.Attrs().Index, hostnet.Follower{
-		Addresses: func() { p.locked(p.syncLocals) },
+		Addresses: func() { p.forgetHops(); p.locked(p.syncLocals) },
 		Settled:   p.mirrorAll,
-		Tick:      func(now time.Time) { p.locked(func() error { return p.forgetNarrow(now) }) },
+		Tick: func(now time.Time) {
+			p.tells.Store(maxTells)
+			p.keeper.tick()
+			p.forgetHops()
+			p.locked(func() error { return p.forgetNarrow(now) })
+		},
 	})
+}
+
+// forgetHops ends what hopTo remembers.
+func (p *Plane) forgetHops() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.hops)
 }
 
 // locked runs f under mu unless the plane is closed, and logs its error.
@@ -29,7 +41,7 @@ func (p *Plane) locked(f func() error) {
 	}
 	defer p.mu.Unlock()
 	if err := f(); err != nil {
-		p.logger.Error("bringing the data plane in line with the host", "error", err)
+		p.logger.Error("bringing the data plane in line with the host", "err", err)
 	}
 }
 
@@ -37,6 +49,7 @@ func (p *Plane) locked(f func() error) {
 // again, changed or not: a link that was down for a moment took them along. It
 // gives way between pieces, for there may be very many.
 func (p *Plane) mirrorAll() {
+	p.forgetHops()
 	p.own.mirrored.Add(1)
 	var (
 		contacts []netip.Addr
@@ -77,7 +90,7 @@ func pieces[K any](p *Plane, keys []K, f func(K) error) {
 			var errs []error
 			for _, key := range piece {
 				if err := f(key); errors.Is(err, dataplane.ErrUnreachable) {
-					p.logger.Warn("no way to send rewritten packets", "for", key, "error", err)
+					p.logger.Warn("no way to send rewritten packets", "for", key, "err", err)
 				} else {
 					errs = append(errs, err)
 				}

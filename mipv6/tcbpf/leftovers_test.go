@@ -45,6 +45,9 @@ func declareAll(p dataplane.Plane) error {
 		p.SetContact(dataplane.Contact{Home: home, CareOf: careOf, HomeAgent: agent}),
 		p.SetContact(dataplane.Contact{Home: at("2001:db8:9::2"), CareOf: careOf, HomeAgent: agent}),
 		p.SetRoute(dataplane.Flow{Home: home, Client: neighbor}, dataplane.Route{Kind: dataplane.Optimised}),
+		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::1")}, dataplane.Route{Kind: dataplane.RelayTo, Peer: neighbor}),
+		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::2")}, dataplane.Route{Kind: dataplane.Held, Keep: true}),
+		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::3"), HomePort: 80, ClientPort: 1}, dataplane.Route{Kind: dataplane.Relayed, Peer: neighbor}),
 		p.SetBinding(dataplane.Binding{Local: careOf, Home: at("2001:db8:9::3"), CareOf: neighbor}),
 		p.SetTunnel(dataplane.Tunnel{Home: at("2001:db8:9::4"), CareOf: neighbor, HomeAgent: careOf}),
 	)
@@ -129,10 +132,11 @@ func TestKilledProcessLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// trace is conformance.Trace without the numbers that the kernel gives programs.
+// trace is conformance.Trace without the numbers that the kernel gives programs
+// and interfaces.
 func trace(t *testing.T, h *lab.Host) string {
 	t.Helper()
-	return regexp.MustCompile(`\bid \d+`).ReplaceAllString(conformance.Trace(t, h), "id N")
+	return regexp.MustCompile(`\bid \d+|\b\d+: vanycast`).ReplaceAllString(conformance.Trace(t, h), "N")
 }
 
 // send sends a UDP packet whose source need not be an address of the host.
@@ -159,5 +163,26 @@ func TestOnePlanePerNamespace(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// So does CleanUp, for a host that goes on with another data plane.
+func TestCleanUpAfterKill(t *testing.T) {
+	replica, _ := newPair(t)
+	before := conformance.Trace(t, replica)
+	p := startChild(t, replica)
+	if err := p.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	if conformance.Trace(t, replica) == before {
+		t.Error("the killed process left nothing: the test shows nothing")
+	}
+	for range 2 { // the second time there is nothing
+		if err := replica.Do(func() error { return tcbpf.CleanUp("eth0", nil) }); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(before, conformance.Trace(t, replica)); d != "" {
+			t.Errorf("CleanUp left something (-before +after):\n%s", d)
+		}
 	}
 }

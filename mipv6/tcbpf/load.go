@@ -10,8 +10,38 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
-// programs are the loaded objects; programsObjects is made by bpf2go.
-type programs struct{ programsObjects }
+// programs are the loaded objects: the maps, and the programs of the interface.
+// The structures made by bpf2go have all programs in one.
+type programs struct {
+	programsMaps
+	mainPrograms
+}
+
+type mainPrograms struct {
+	VanycastEgress  *ebpf.Program `ebpf:"vanycast_egress"`
+	VanycastIngress *ebpf.Program `ebpf:"vanycast_ingress"`
+}
+
+// keeperPrograms are those of the interface where packets are kept.
+type keeperPrograms struct {
+	VanycastKeep    *ebpf.Program `ebpf:"vanycast_keep"`
+	VanycastRelease *ebpf.Program `ebpf:"vanycast_release"`
+}
+
+// Close gives them back.
+func (p *programs) Close() error {
+	return errors.Join(p.programsMaps.Close(), p.VanycastEgress.Close(), p.VanycastIngress.Close())
+}
+
+// Close gives them back.
+func (p *keeperPrograms) Close() error {
+	return errors.Join(p.VanycastKeep.Close(), p.VanycastRelease.Close())
+}
+
+// fds are those of the programs, by the name of their hook.
+func (p *keeperPrograms) fds() map[string]int {
+	return map[string]int{"egress": p.VanycastKeep.FD(), "ingress": p.VanycastRelease.FD()}
+}
 
 // fds are those of the programs, by the name of their hook.
 func (p *programs) fds() map[string]int {
@@ -20,41 +50,86 @@ func (p *programs) fds() map[string]int {
 
 // load puts the programs into the kernel, made for this link; they see no
 // packet before attach.
-func load(cfg Config, link netlink.Link) (*programs, error) {
-	spec, err := loadPrograms()
-	if err != nil {
-		return nil, fmt.Errorf("reading the eBPF objects: %w", err)
-	}
+// keeperIndex is the interface where packets are kept, 0 for none.
+func load(cfg Config, link netlink.Link, keeperIndex int) (*programs, error) {
 	header, err := linkHeader(link)
 	if err != nil {
 		return nil, err
+	}
+	spec, err := specification(cfg, link, header, header, keeperIndex)
+	if err != nil {
+		return nil, err
+	}
+	spec.Maps["contacts"].MaxEntries = maxContacts
+	spec.Maps["routes"].MaxEntries = uint32(cfg.MaxRoutes)
+	spec.Maps["stamps"].MaxEntries = uint32(cfg.MaxRoutes)
+	spec.Maps["relays"].MaxEntries = maxContacts * uint32(len(dataplane.Peers{}))
+	spec.Maps["bindings"].MaxEntries = uint32(cfg.MaxBindings)
+	spec.Maps["tunnels"].MaxEntries = uint32(cfg.MaxTunnels)
+	p := &programs{}
+	if err := spec.LoadAndAssign(p, nil); err != nil {
+		return nil, explainLoad(err)
+	}
+	return p, nil
+}
+
+// loadKeeper loads the programs of the interface where packets are kept. They
+// work on the maps of the others.
+func loadKeeper(cfg Config, link netlink.Link, keeperIndex int, shared *programs) (*keeperPrograms, error) {
+	header, err := linkHeader(link)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := specification(cfg, link, 0, header, keeperIndex)
+	if err != nil {
+		return nil, err
+	}
+	same := map[string]*ebpf.Map{
+		"bindings": shared.Bindings, "contacts": shared.Contacts, "counters": shared.Counters, "events": shared.Events,
+		"locals": shared.Locals, "relays": shared.Relays, "routes": shared.Routes, "stamps": shared.Stamps,
+		"steering": shared.Steering, "tunnels": shared.Tunnels,
+	}
+	for name, m := range same {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	p := &keeperPrograms{}
+	if err := spec.LoadAndAssign(p, &ebpf.CollectionOptions{MapReplacements: same}); err != nil {
+		return nil, explainLoad(err)
+	}
+	return p, nil
+}
+
+// specification is the objects with what is known when they are loaded: the link
+// headers where the programs stand and where packets leave.
+func specification(cfg Config, link netlink.Link, standing, leaving uint32, keeperIndex int) (*ebpf.CollectionSpec, error) {
+	spec, err := loadPrograms()
+	if err != nil {
+		return nil, fmt.Errorf("reading the eBPF objects: %w", err)
 	}
 	ignore := uint32(0)
 	if cfg.IgnoreHomeAddress {
 		ignore = 1
 	}
 	for name, value := range map[string]uint32{
-		"link_header":         header,
+		"link_header":         standing,
+		"leaving_header":      leaving,
 		"interface_index":     uint32(link.Attrs().Index),
+		"keeper_index":        uint32(keeperIndex),
 		"ignore_home_address": ignore,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
-	spec.Maps["contacts"].MaxEntries = maxContacts
-	spec.Maps["routes"].MaxEntries = uint32(cfg.MaxRoutes)
-	spec.Maps["bindings"].MaxEntries = uint32(cfg.MaxBindings)
-	spec.Maps["tunnels"].MaxEntries = uint32(cfg.MaxTunnels)
-	p := &programs{}
-	if err := spec.LoadAndAssign(&p.programsObjects, nil); err != nil {
-		var v *ebpf.VerifierError
-		if errors.As(err, &v) {
-			return nil, fmt.Errorf("loading the eBPF programs: %w: %+v", err, v)
-		}
-		return nil, fmt.Errorf("loading the eBPF programs: %w", dataplane.Explain(err, "CONFIG_BPF_SYSCALL"))
+	return spec, nil
+}
+
+func explainLoad(err error) error {
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		return fmt.Errorf("loading the eBPF programs: %w: %+v", err, v)
 	}
-	return p, nil
+	return fmt.Errorf("loading the eBPF programs: %w", dataplane.Explain(err, "CONFIG_BPF_SYSCALL"))
 }
 
 // linkHeader is how many bytes stand before the IPv6 header at the hooks.

@@ -3,6 +3,7 @@ package tcbpf
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -18,15 +19,22 @@ type address [16]byte
 
 type mapContact struct {
 	CareOf, HomeAgent, Gateway address
-	Gone, Pad                  uint32
+	Gone, Connections, Room    uint32
+	Steer                      [16]uint16 // network byte order
 }
 
-type mapFlow struct{ Home, Client address }
+type mapFlow struct {
+	Home, Client         address
+	HomePort, ClientPort uint16 // network byte order
+}
 
 type mapRoute struct {
-	LastUsed   uint64 // CLOCK_MONOTONIC in ns, 0 for never
-	Kind       uint32
-	OwnNextHop uint32
+	Peer, From, Gateway address
+	Slot                uint32
+	Kind, Via           uint8
+	Keep, OwnNextHop    uint8
+	Redirect            uint8
+	Pad                 [3]uint8
 }
 
 type mapPair struct{ Local, Home address }
@@ -41,6 +49,25 @@ type mapTunnel struct {
 	CareOf, HomeAgent address
 }
 
+// route is the route that the entry says.
+func (m *mapRoute) route() dataplane.Route {
+	return dataplane.Route{
+		Kind: dataplane.RouteKind(m.Kind),
+		Via:  dataplane.RouteKind(m.Via),
+		Peer: m.Peer.addr(),
+		From: m.From.addr(),
+		Keep: m.Keep != 0 && dataplane.RouteKind(m.Kind) == dataplane.Held,
+	}
+}
+
+// addr is the address, or none.
+func (a address) addr() netip.Addr {
+	if a == (address{}) {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16(a)
+}
+
 func mapAddress(a netip.Addr) address {
 	if !a.IsValid() {
 		return address{}
@@ -49,8 +76,12 @@ func mapAddress(a netip.Addr) address {
 }
 
 func flowKey(f dataplane.Flow) mapFlow {
-	return mapFlow{Home: mapAddress(f.Home), Client: mapAddress(f.Client)}
+	return mapFlow{mapAddress(f.Home), mapAddress(f.Client), networkOrder(f.HomePort), networkOrder(f.ClientPort)}
 }
+
+// networkOrder is the number whose bytes in memory are those of n on the wire; the
+// objects are made for little-endian hosts.
+func networkOrder(n uint16) uint16 { return bits.ReverseBytes16(n) }
 
 func bindingKey(local, home netip.Addr) mapPair {
 	return mapPair{Local: mapAddress(local), Home: mapAddress(home)}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
@@ -29,7 +30,12 @@ type Plane struct {
 	ring   *ringbuf.Reader
 	events chan dataplane.Event
 	icmp   *pathmtu.Sockets
-	own    ownCounters
+	tells  atomic.Int32 // Packet Too Big messages that may still be sent in this second
+
+	keeper   *keeper // nil: nothing can be kept, for the reason in noKeeper
+	noKeeper error
+	stamps   *stamps
+	own      ownCounters
 
 	stop  context.CancelFunc
 	loops sync.WaitGroup
@@ -38,12 +44,16 @@ type Plane struct {
 	closed   bool
 	contacts map[netip.Addr]*contact
 	flows    map[dataplane.Flow]*flow
-	bindings map[bindingID]dataplane.Binding
-	tunnels  map[netip.Addr]dataplane.Tunnel
-	homes    map[netip.Addr]*home
-	locals   map[netip.Addr]bool
-	gone     []netip.Addr // removed contact addresses, oldest first
-	narrow   map[path]narrowPath
+	// connections are those of flows that have ports, by their client.
+	connections map[path]map[dataplane.Flow]*flow
+	batch       *batch               // while SetRoutes collects
+	hops        map[ends]hostnet.Hop // see hopTo
+	bindings    map[bindingID]dataplane.Binding
+	tunnels     map[netip.Addr]dataplane.Tunnel
+	homes       map[netip.Addr]*home
+	locals      map[netip.Addr]bool
+	gone        []netip.Addr // removed contact addresses, oldest first
+	narrow      map[path]narrowPath
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
@@ -54,16 +64,18 @@ var _ dataplane.Plane = (*Plane)(nil)
 func New(cfg Config) (*Plane, error) {
 	cfg = cfg.withDefaults()
 	p := &Plane{
-		cfg:      cfg,
-		logger:   cfg.Logger,
-		events:   make(chan dataplane.Event, cfg.MaxEvents),
-		contacts: map[netip.Addr]*contact{},
-		flows:    map[dataplane.Flow]*flow{},
-		bindings: map[bindingID]dataplane.Binding{},
-		tunnels:  map[netip.Addr]dataplane.Tunnel{},
-		homes:    map[netip.Addr]*home{},
-		locals:   map[netip.Addr]bool{},
-		narrow:   map[path]narrowPath{},
+		cfg:         cfg,
+		logger:      cfg.Logger,
+		events:      make(chan dataplane.Event, cfg.MaxEvents),
+		contacts:    map[netip.Addr]*contact{},
+		flows:       map[dataplane.Flow]*flow{},
+		connections: map[path]map[dataplane.Flow]*flow{},
+		hops:        map[ends]hostnet.Hop{},
+		bindings:    map[bindingID]dataplane.Binding{},
+		tunnels:     map[netip.Addr]dataplane.Tunnel{},
+		homes:       map[netip.Addr]*home{},
+		locals:      map[netip.Addr]bool{},
+		narrow:      map[path]narrowPath{},
 	}
 	if err := p.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("tcbpf: on interface %s: %w", cfg.Interface, err), p.release())
@@ -81,7 +93,24 @@ func (p *Plane) start() (err error) {
 	if p.host, err = hostnet.Open(p.cfg.Interface, p.cfg.RulePriority); err != nil {
 		return err
 	}
-	if p.programs, err = load(p.cfg, p.host.Link); err != nil {
+	tun, kept, err := p.makeTUN()
+	if err != nil {
+		p.noKeeper = err
+		p.logger.Warn("nothing can be kept for held flows, and no connection steered", "error", err)
+	}
+	keeperIndex := 0
+	if kept != nil {
+		keeperIndex = kept.Attrs().Index
+	}
+	if p.programs, err = load(p.cfg, p.host.Link, keeperIndex); err != nil {
+		return errors.Join(err, closeTUN(tun))
+	}
+	if tun != nil {
+		if err := p.makeKeeper(tun, keeperIndex); err != nil {
+			return err
+		}
+	}
+	if p.stamps, err = newStamps(p.programs.Stamps); err != nil {
 		return err
 	}
 	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
@@ -90,6 +119,7 @@ func (p *Plane) start() (err error) {
 	if p.icmp, err = pathmtu.Open(); err != nil {
 		return err
 	}
+	p.tells.Store(maxTells)
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	changes, err := hostnet.Subscribe(ctx, p.logger)
@@ -120,6 +150,11 @@ func (p *Plane) start() (err error) {
 	}
 	if err := p.removeLeftovers(left); err != nil {
 		return err
+	}
+	if p.keeper != nil {
+		if err := p.startKeeper(kept); err != nil {
+			return err
+		}
 	}
 	p.loops.Go(func() { p.readEvents() })
 	p.loops.Go(func() { p.readTooBig() })
@@ -164,7 +199,13 @@ func (p *Plane) release() error {
 	if p.icmp != nil {
 		errs = append(errs, p.icmp.Close())
 	}
+	if p.keeper != nil {
+		errs = append(errs, p.keeper.Close())
+	}
 	p.loops.Wait()
+	if p.events != nil { // a plane that only cleans up has none
+		close(p.events)
+	}
 	if p.programs != nil {
 		errs = append(errs, p.programs.Close())
 	}

@@ -46,7 +46,7 @@ func probeInNamespace() error {
 		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
 	}
 	// An interface that is none: only its kind matters until the programs are attached.
-	programs, err := load(Config{}.withDefaults(), &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "lo", EncapType: "loopback"}})
+	programs, err := load(Config{}.withDefaults(), &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "lo", EncapType: "loopback"}}, 0)
 	if err != nil {
 		return err
 	}

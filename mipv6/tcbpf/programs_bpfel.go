@@ -21,12 +21,19 @@ const (
 	programsMapCounters          = "counters"
 	programsMapEvents            = "events"
 	programsMapLocals            = "locals"
+	programsMapRelays            = "relays"
 	programsMapRoutes            = "routes"
+	programsMapStamps            = "stamps"
+	programsMapSteering          = "steering"
 	programsMapTunnels           = "tunnels"
 	programsProgVanycastEgress   = "vanycast_egress"
 	programsProgVanycastIngress  = "vanycast_ingress"
+	programsProgVanycastKeep     = "vanycast_keep"
+	programsProgVanycastRelease  = "vanycast_release"
 	programsVarIgnoreHomeAddress = "ignore_home_address"
 	programsVarInterfaceIndex    = "interface_index"
+	programsVarKeeperIndex       = "keeper_index"
+	programsVarLeavingHeader     = "leaving_header"
 	programsVarLinkHeader        = "link_header"
 )
 
@@ -74,6 +81,8 @@ type programsSpecs struct {
 type programsProgramSpecs struct {
 	VanycastEgress  *ebpf.ProgramSpec `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.ProgramSpec `ebpf:"vanycast_ingress"`
+	VanycastKeep    *ebpf.ProgramSpec `ebpf:"vanycast_keep"`
+	VanycastRelease *ebpf.ProgramSpec `ebpf:"vanycast_release"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
@@ -85,7 +94,10 @@ type programsMapSpecs struct {
 	Counters *ebpf.MapSpec `ebpf:"counters"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Locals   *ebpf.MapSpec `ebpf:"locals"`
+	Relays   *ebpf.MapSpec `ebpf:"relays"`
 	Routes   *ebpf.MapSpec `ebpf:"routes"`
+	Stamps   *ebpf.MapSpec `ebpf:"stamps"`
+	Steering *ebpf.MapSpec `ebpf:"steering"`
 	Tunnels  *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
@@ -95,6 +107,8 @@ type programsMapSpecs struct {
 type programsVariableSpecs struct {
 	IgnoreHomeAddress *ebpf.VariableSpec `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.VariableSpec `ebpf:"interface_index"`
+	KeeperIndex       *ebpf.VariableSpec `ebpf:"keeper_index"`
+	LeavingHeader     *ebpf.VariableSpec `ebpf:"leaving_header"`
 	LinkHeader        *ebpf.VariableSpec `ebpf:"link_header"`
 }
 
@@ -123,7 +137,10 @@ type programsMaps struct {
 	Counters *ebpf.Map `ebpf:"counters"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Locals   *ebpf.Map `ebpf:"locals"`
+	Relays   *ebpf.Map `ebpf:"relays"`
 	Routes   *ebpf.Map `ebpf:"routes"`
+	Stamps   *ebpf.Map `ebpf:"stamps"`
+	Steering *ebpf.Map `ebpf:"steering"`
 	Tunnels  *ebpf.Map `ebpf:"tunnels"`
 }
 
@@ -134,7 +151,10 @@ func (m *programsMaps) Close() error {
 		m.Counters,
 		m.Events,
 		m.Locals,
+		m.Relays,
 		m.Routes,
+		m.Stamps,
+		m.Steering,
 		m.Tunnels,
 	)
 }
@@ -145,6 +165,8 @@ func (m *programsMaps) Close() error {
 type programsVariables struct {
 	IgnoreHomeAddress *ebpf.Variable `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.Variable `ebpf:"interface_index"`
+	KeeperIndex       *ebpf.Variable `ebpf:"keeper_index"`
+	LeavingHeader     *ebpf.Variable `ebpf:"leaving_header"`
 	LinkHeader        *ebpf.Variable `ebpf:"link_header"`
 }
 
@@ -154,12 +176,16 @@ type programsVariables struct {
 type programsPrograms struct {
 	VanycastEgress  *ebpf.Program `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.Program `ebpf:"vanycast_ingress"`
+	VanycastKeep    *ebpf.Program `ebpf:"vanycast_keep"`
+	VanycastRelease *ebpf.Program `ebpf:"vanycast_release"`
 }
 
 func (p *programsPrograms) Close() error {
 	return _ProgramsClose(
 		p.VanycastEgress,
 		p.VanycastIngress,
+		p.VanycastKeep,
+		p.VanycastRelease,
 	)
 }
 

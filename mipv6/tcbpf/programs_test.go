@@ -47,7 +47,7 @@ func newPrograms(t testing.TB) *programs {
 		t.Fatal(err)
 	}
 	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: "test", Index: 1, EncapType: "ether"}}
-	p, err := load(Config{}.withDefaults(), link)
+	p, err := load(Config{}.withDefaults(), link, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func newPrograms(t testing.TB) *programs {
 // empty takes everything out of the maps.
 func empty(t testing.TB, p *programs) {
 	t.Helper()
-	for _, m := range []*ebpf.Map{p.Contacts, p.Routes, p.Bindings, p.Tunnels, p.Locals} {
+	for _, m := range []*ebpf.Map{p.Contacts, p.Routes, p.Bindings, p.Tunnels, p.Locals, p.Relays} {
 		var key, value []byte
 		for entries := m.Iterate(); entries.Next(&key, &value); entries = m.Iterate() {
 			check(t, m.Delete(key))
@@ -71,7 +71,7 @@ func mobileNode(t testing.TB, p *programs, kind dataplane.RouteKind) {
 	t.Helper()
 	check(t,
 		put(p.Contacts, mapAddress(hexAddr(h1)), mapContact{CareOf: mapAddress(hexAddr(c1)), HomeAgent: mapAddress(hexAddr(ha))}),
-		put(p.Routes, mapFlow{mapAddress(hexAddr(h1)), mapAddress(hexAddr(cn))}, mapRoute{Kind: uint32(kind)}))
+		put(p.Routes, flowKey(dataplane.Flow{Home: hexAddr(h1), Client: hexAddr(cn)}), mapRoute{Kind: uint8(kind)}))
 }
 
 // correspondent declares that we are cn and have a binding for h1.
@@ -90,7 +90,7 @@ func check(t testing.TB, errs ...error) {
 	}
 }
 
-const ethernet = "020000000001" + "020000000002" + "86dd"
+const ethernet = "000000000000" + "020000000002" + "86dd"
 
 // packet is a frame from the hexadecimal of an IPv6 packet.
 func packet(t testing.TB, s string) []byte {
@@ -183,8 +183,8 @@ func TestPrograms(t *testing.T) {
 			base("0038", "3c", ha, c1) + "2900040104010100" + base("0008", "11", cn, h1) + udp8, pass, base("0008", "11", cn, h1) + udp8},
 		{"tunnel, held", mobile(dataplane.Held), false, base("0030", "29", ha, c1) + base("0008", "11", cn, h1) + udp8, drop, ""},
 		{"tunnel, held, Mobility Header", mobile(dataplane.Held), false, base("0030", "29", ha, c1) + base("0008", "87", cn, h1) + mh, pass, base("0008", "87", cn, h1) + mh},
-		{"tunnel from a stranger", mobile(dataplane.Tunnelled), false, base("0030", "29", cx, c1) + base("0008", "11", cn, h1) + udp8, pass, same},
-		{"tunnel to another address of ours", mobile(dataplane.Tunnelled), false, base("0030", "29", ha, cx) + base("0008", "11", cn, h1) + udp8, pass, same},
+		{"tunnel from a stranger", mobile(dataplane.Tunnelled), false, base("0030", "29", cx, c1) + base("0008", "11", cn, h1) + udp8, drop, ""},
+		{"tunnel to another address of ours", mobile(dataplane.Tunnelled), false, base("0030", "29", ha, cx) + base("0008", "11", cn, h1) + udp8, drop, ""},
 		{"tunnel to another home", mobile(dataplane.Tunnelled), false, base("0030", "29", ha, c1) + base("0008", "11", cn, h2) + udp8, pass, same},
 		{"tunnel of IPv4", mobile(dataplane.Tunnelled), false, base("0030", "29", ha, c1) + "4" + base("0008", "11", cn, h1)[1:] + udp8, pass, same},
 		{"tunnel, congestion was met", mobile(dataplane.Tunnelled), false,

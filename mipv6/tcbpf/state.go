@@ -46,11 +46,11 @@ func (p *Plane) LastUsed(f dataplane.Flow) (time.Time, error) {
 	defer p.mu.Unlock()
 	var stamp uint64
 	if state, ok := p.flows[f]; ok && !state.undeclared {
-		var v mapRoute
-		if err := p.programs.Routes.Lookup(flowKey(f), &v); err != nil {
+		used, err := p.stamps.read(state.slot)
+		if err != nil {
 			return time.Time{}, fmt.Errorf("tcbpf: flow %v: reading its stamp: %w", f, err)
 		}
-		stamp = v.LastUsed
+		stamp = used
 	}
 	if _, ok := p.bindings[bindingID{f.Client, f.Home}]; ok {
 		var v mapBinding

@@ -41,7 +41,7 @@ var errTooMany = errors.New("too many narrow paths are known")
 // readTooBig hears Packet Too Big messages until the socket is closed.
 func (p *Plane) readTooBig() {
 	if err := p.icmp.Receive(p.handleTooBig); err != nil {
-		p.logger.Error("path MTU discovery", "error", err)
+		p.logger.Error("path MTU discovery", "err", err)
 	}
 }
 
@@ -54,7 +54,7 @@ func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 	defer p.mu.Unlock()
 	if err := p.learn(router, mtu, q); err != nil {
 		p.own.tooBigInvalid.Add(1)
-		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "error", err)
+		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "err", err)
 		return
 	}
 	p.own.tooBigTold.Add(1)
@@ -63,7 +63,7 @@ func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 
 // learn finds whose packet it was and lets its sender know.
 func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
-	whose, local, err := p.owner(&q)
+	o, err := p.owner(&q)
 	if err != nil {
 		return err
 	}
@@ -74,12 +74,20 @@ func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
 	if mtu < pathmtu.MinimumMTU || mtu >= link {
 		return fmt.Errorf("%w: %d", pathmtu.ErrBadMTU, mtu)
 	}
+	switch o.sender {
+	case senderClient:
+		return p.tellClient(o.careOf, mtu-hostnet.Overhead, q.Original)
+	case senderPeer:
+		// The replica leaves room for one outer header in what its tunnel to us
+		// carries: a router in that tunnel would say the same.
+		return p.tellOthers(o.careOf, mtu+hostnet.Overhead-q.Kind.Length(), tunnelled(o.peer, o.careOf, q.Original))
+	}
 	mtu -= hostnet.Overhead
-	if !local {
-		return p.setNarrow(whose, mtu)
+	if o.sender == senderForwarded {
+		return p.setNarrow(o.path, mtu)
 	}
 	if mtu < pathmtu.MinimumMTU {
-		if err := p.setNarrow(whose, mtu); err != nil {
+		if err := p.setNarrow(o.path, mtu); err != nil {
 			return err
 		}
 		mtu = pathmtu.MinimumMTU // the transport will look, and see the route
@@ -87,29 +95,82 @@ func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
 	return p.icmp.Tell(router, mtu, q.Original)
 }
 
-// owner tells whose path the packet took, and whether its sender is on this
-// host.
-func (p *Plane) owner(q *pathmtu.Quote) (whose path, local bool, err error) {
+// sender is who made a packet that was rewritten here.
+type sender uint8
+
+const (
+	senderLocal     sender = iota // a transport of this host
+	senderForwarded               // somebody whose packets the kernel forwards by a route of ours
+	senderClient                  // a client whose packets we relay to another replica
+	senderPeer                    // the replica whose packets we send on
+)
+
+// owner tells whose path a packet took.
+type owner struct {
+	path   path
+	sender sender
+	careOf netip.Addr // ours, of a packet that was relayed
+	peer   netip.Addr // of senderPeer
+}
+
+// flowFor is the flow with a route that a packet follows.
+func (p *Plane) flowFor(f dataplane.Flow) (*flow, bool) {
+	if state, ok := p.flows[f]; ok {
+		return state, true
+	}
+	state, ok := p.flows[f.ClientFlow()]
+	return state, ok && !state.undeclared
+}
+
+func (p *Plane) owner(q *pathmtu.Quote) (owner, error) {
 	from, to := q.From(), q.To()
+	if c, ok := p.contacts[from]; ok && c.CareOf == q.Source {
+		return p.ownerOut(c, q)
+	}
 	switch q.Kind {
 	case pathmtu.Tunnel:
-		if c, ok := p.contacts[from]; ok && c.CareOf == q.Source && c.HomeAgent == q.Destination {
-			return path{from, to}, true, nil
-		}
 		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.Source && t.CareOf == q.Destination {
-			return path{home: to}, p.locals[from], nil
+			o := owner{path: path{home: to}}
+			if !p.locals[from] {
+				o.sender = senderForwarded
+			}
+			return o, nil
 		}
-	case pathmtu.HomeAddress:
-		f, ok := p.flows[dataplane.Flow{Home: from, Client: to}]
-		if c := p.contacts[from]; ok && f.Kind == dataplane.Optimised && c != nil && c.CareOf == q.Source {
-			return path{from, to}, true, nil
+		if c, ok := p.contacts[to]; ok && c.CareOf == q.Source {
+			f, ok := flowOf(q.Original)
+			if !ok {
+				break
+			}
+			if state, ok := p.flowFor(f); ok && state.Kind == dataplane.RelayTo && state.Peer == q.Destination {
+				return owner{path: path{to, from}, sender: senderClient, careOf: c.CareOf}, nil
+			}
 		}
 	case pathmtu.RoutingHeader:
 		if b, ok := p.bindings[bindingID{from, to}]; ok && b.CareOf == q.Destination {
-			return path{home: to}, true, nil
+			return owner{path: path{home: to}}, nil
 		}
 	}
-	return path{}, false, pathmtu.ErrNotOurs
+	return owner{}, pathmtu.ErrNotOurs
+}
+
+// ownerOut is owner of what left with a contact address as its source.
+func (p *Plane) ownerOut(c *contact, q *pathmtu.Quote) (owner, error) {
+	o := owner{path: path{q.From(), q.To()}, careOf: c.CareOf}
+	state, ok := p.flowFor(outgoingFlowOf(q.Original))
+	if ok && state.Kind == dataplane.RelayTo {
+		o.sender, o.peer = senderPeer, state.Peer
+	}
+	switch q.Kind {
+	case pathmtu.Tunnel:
+		if q.Destination == c.HomeAgent || ok && state.Kind == dataplane.Relayed && state.Peer == q.Destination {
+			return o, nil
+		}
+	case pathmtu.HomeAddress:
+		if ok && (state.Kind == dataplane.Optimised || state.Kind == dataplane.RelayTo && state.Via == dataplane.Optimised) {
+			return o, nil
+		}
+	}
+	return owner{}, pathmtu.ErrNotOurs
 }
 
 // setNarrow remembers a narrow path and makes its route.

@@ -39,7 +39,7 @@ func (p *Plane) Counters() map[string]uint64 {
 	maps.Copy(all, p.past)
 	states, err := p.conn.states()
 	if err != nil {
-		p.logger.Error("reading counters", "error", err)
+		p.logger.Error("reading counters", "err", err)
 	}
 	for _, s := range states {
 		if name := p.counterOf(s); name != "" {
@@ -77,7 +77,7 @@ func (p *Plane) counterOf(s stateInfo) string {
 func (p *Plane) countDevice(d *device, all map[string]uint64) {
 	link, err := p.host.Netlink.LinkByIndex(d.link.Attrs().Index)
 	if err != nil || link.Attrs().Statistics == nil {
-		p.logger.Error("reading a counter", "interface", d.link.Attrs().Name, "error", err)
+		p.logger.Error("reading a counter", "interface", d.link.Attrs().Name, "err", err)
 		return
 	}
 	sent, received := dataplane.CounterTunnelledOut, dataplane.CounterTunnelledIn
@@ -97,7 +97,7 @@ func (p *Plane) guardPackets() map[hook]map[uint32]uint64 {
 	for at, packets := range seen {
 		list, err := p.host.Netlink.FilterList(p.host.Link, uint32(at))
 		if err != nil {
-			p.logger.Error("reading counters of filters", "error", err)
+			p.logger.Error("reading counters of filters", "err", err)
 			continue
 		}
 		for _, f := range list {

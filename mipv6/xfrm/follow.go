@@ -25,7 +25,7 @@ func (p *Plane) locked(f func() error) {
 	}
 	defer p.mu.Unlock()
 	if err := f(); err != nil {
-		p.logger.Error("bringing the data plane in line with the host", "error", err)
+		p.logger.Error("bringing the data plane in line with the host", "err", err)
 	}
 }
 
@@ -56,7 +56,7 @@ func (p *Plane) mirrorAll() error {
 	for addr, h := range p.homes {
 		err := p.mirrorHome(addr, h)
 		if errors.Is(err, dataplane.ErrUnreachable) {
-			p.logger.Warn("a care-of address is unreachable", "home", addr, "error", err)
+			p.logger.Warn("a care-of address is unreachable", "home", addr, "err", err)
 			continue
 		}
 		errs = append(errs, err)

@@ -64,7 +64,7 @@ func (p *Plane) readReports() {
 		}
 		if err != nil {
 			if !p.reports.closed.Load() {
-				p.logger.Error("reading reports of the kernel", "error", err)
+				p.logger.Error("reading reports of the kernel", "err", err)
 			}
 			return
 		}
@@ -74,7 +74,7 @@ func (p *Plane) readReports() {
 				continue
 			}
 			if err != nil {
-				p.logger.Error("report of the kernel", "error", err)
+				p.logger.Error("report of the kernel", "err", err)
 				continue
 			}
 			p.own.unknownHome.Add(1)

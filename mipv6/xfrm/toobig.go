@@ -26,7 +26,7 @@ const narrowFor = 10 * time.Minute
 // readTooBig hears Packet Too Big messages until the sockets are closed.
 func (p *Plane) readTooBig() {
 	if err := p.icmp.Receive(p.handleTooBig); err != nil {
-		p.logger.Error("path MTU discovery", "error", err)
+		p.logger.Error("path MTU discovery", "err", err)
 	}
 }
 
@@ -41,7 +41,7 @@ func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
 	defer p.mu.Unlock()
 	if err := p.learn(router, mtu, q); err != nil {
 		p.own.tooBigInvalid.Add(1)
-		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "error", err)
+		p.logger.Debug("Packet Too Big is ignored", "router", router, "mtu", mtu, "source", q.Source, "destination", q.Destination, "err", err)
 		return
 	}
 	p.own.tooBigTold.Add(1)

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -44,8 +45,11 @@ func writeNew(path string, content []byte) error {
 		return fmt.Errorf("pki: writing %s: %w", path, err)
 	}
 	// Unlike rename, link fails if the name is taken.
-	if err := os.Link(tmp.Name(), path); err != nil {
-		return fmt.Errorf("pki: %w", err)
+	switch err := os.Link(tmp.Name(), path); {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("pki: %s: %w", path, fs.ErrExist)
+	case err != nil:
+		return fmt.Errorf("pki: writing %s: %w", path, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/tcpcp"
+	"github.com/vanycast/vanycast/tcpcp/internal/loopback"
 )
 
 // isolated runs f on a thread in a network namespace of its own, which is gone
@@ -20,7 +21,7 @@ func isolated(f func() error) error {
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
-			err = loopbackUp()
+			err = loopback.Up()
 		}
 		if err == nil {
 			// A window that takes the whole queue at once; the file is that of the
@@ -33,21 +34,6 @@ func isolated(f func() error) error {
 		done <- err
 	}()
 	return <-done
-}
-
-// loopbackUp makes ::1 usable.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
 // connection is one of ::1 with itself, whose server end is moved about.
@@ -64,7 +50,7 @@ func newConnection(queue int) (c *connection, err error) {
 			c.close()
 		}
 	}()
-	if err := c.connect(); err != nil {
+	if c.client, c.server, err = loopback.Connect(); err != nil {
 		return nil, fmt.Errorf("a connection to move: %w", err)
 	}
 	if queue == 0 {
@@ -85,32 +71,6 @@ func newConnection(queue int) (c *connection, err error) {
 		return nil, fmt.Errorf("filling the send queue: %d bytes, %w", n, err)
 	}
 	return c, nil
-}
-
-func (c *connection) connect() error {
-	ln, err := unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(ln)
-	if err := unix.Bind(ln, &unix.SockaddrInet6{Addr: [16]byte{15: 1}}); err != nil {
-		return err
-	}
-	if err := unix.Listen(ln, 1); err != nil {
-		return err
-	}
-	to, err := unix.Getsockname(ln)
-	if err != nil {
-		return err
-	}
-	if c.client, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return err
-	}
-	if err := unix.Connect(c.client, to); err != nil {
-		return err
-	}
-	c.server, _, err = unix.Accept4(ln, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	return err
 }
 
 // move is what is measured.

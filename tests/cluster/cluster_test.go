@@ -27,7 +27,7 @@ func TestInstallation(t *testing.T) {
 		Echo(),
 		Service{
 			Name: "www", Contact: netip.MustParseAddrPort("[2001:db8:9::2]:80"), Policy: "local", ContactOnly: true,
-			ContactNodes: []string{"reich", "glass"}, Extra: []string{`connect_timeout = "2s"`},
+			ContactNodes: []string{"reich", "glass"}, Extra: []string{`accept_timeout = "2s"`},
 		}))
 	if err != nil {
 		t.Fatal(err)

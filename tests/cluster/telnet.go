@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -25,7 +26,11 @@ type Telnet struct {
 // DialTelnet runs telnet on a host, to the echo service. What it shows goes to
 // screen as well.
 func DialTelnet(ctx context.Context, h *lab.Host, screen io.Writer) (*Telnet, error) {
-	to := Echo().Contact
+	return DialTelnetTo(ctx, h, Echo().Contact, screen)
+}
+
+// DialTelnetTo does it to an echo service elsewhere.
+func DialTelnetTo(ctx context.Context, h *lab.Host, to netip.AddrPort, screen io.Writer) (*Telnet, error) {
 	term, err := h.Terminal(screen, "telnet", to.Addr().String(), fmt.Sprint(to.Port()))
 	if err != nil {
 		return nil, err

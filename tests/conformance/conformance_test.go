@@ -91,7 +91,7 @@ func runRole(ctx context.Context, t *testing.T, s setup, bin, certificates strin
 		}
 	}
 	if s.echo {
-		if err := b.serve(); err != nil {
+		if err := b.serve(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}

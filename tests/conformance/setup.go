@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -98,6 +99,11 @@ interface    = %q
 prefix       = "2001:db8:9::/64"
 address      = "2001:db8:9::ff"
 max_bindings = 4096
+max_lifetime = "18h"
+preference   = 10
+advertise    = true
+valid_lifetime     = "2h"
+preferred_lifetime = "1h"
 care_of      = ["2001:db8:1::/48", "2001:db8:2::/48", "2001:db8:3::/48"]
 `, iface)
 }
@@ -152,10 +158,24 @@ func (b *bench) start(ctx context.Context) (err error) {
 	})
 }
 
-// serve starts the echo server beside the daemon.
-func (b *bench) serve() error {
-	_, err := b.nut.Start([]string{filepath.Join(b.bin, "echo"), "--socket", b.socket, "-w", "64", "--policy", "local"})
-	return err
+// serve starts the echo server beside the daemon and waits until it listens.
+func (b *bench) serve(ctx context.Context) error {
+	if _, err := b.nut.Start([]string{filepath.Join(b.bin, "echo"), "--socket", b.socket, "-w", "64", "--policy", "local"}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("echo did not listen within %v", readyTimeout))
+	defer cancel()
+	defer b.api.Close()
+	return lab.WaitFor(ctx, func() error {
+		var status wire.Status
+		if err := b.api.Get(ctx, "/v1/status", &status); err != nil {
+			return err
+		}
+		if len(status.Services) == 0 || !status.Services[0].Listening {
+			return errors.New("no server listens")
+		}
+		return nil
+	})
 }
 
 // obey does what the tester asks for.

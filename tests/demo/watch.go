@@ -74,6 +74,14 @@ type segment struct {
 	client     string // its port: the clients' ports differ
 	fromClient bool
 	seq, len   uint32
+	stamp      uint32 // the TCP timestamp
+}
+
+// packet identifies a segment that is seen on several links, since one replica
+// sends it on for another. Sent again, it has another timestamp.
+func (s segment) packet() segment {
+	s.at = time.Time{}
+	return s
 }
 
 // lost counts, for each handoff, the segments of its client that had to be
@@ -101,7 +109,14 @@ func countLost(segments []segment, handoffs []handoff) []int {
 	}
 	next := map[stream]uint32{} // the sequence number after all that was sent
 	lost := make([]int, len(handoffs))
+	seen := map[segment]bool{}
 	for _, s := range segments {
+		if p := s.packet(); p.stamp != 0 {
+			if seen[p] {
+				continue
+			}
+			seen[p] = true
+		}
 		key := stream{s.client, s.fromClient}
 		end, known := next[key]
 		if again := known && int32(s.seq-end) < 0; again {
@@ -143,7 +158,7 @@ func sentBy(ctx context.Context, host string, c *lab.Capture) ([]segment, error)
 	if host == "modern" || host == "legacy" {
 		filter, fromClient, portField = "tcp.dstport == 4000", true, "tcp.srcport"
 	}
-	rows, err := c.Fields(ctx, filter+" && tcp.len > 0 && !icmpv6", "frame.time_epoch", portField, "tcp.seq_raw", "tcp.len")
+	rows, err := c.Fields(ctx, filter+" && tcp.len > 0 && !icmpv6", "frame.time_epoch", portField, "tcp.seq_raw", "tcp.len", "tcp.options.timestamp.tsval")
 	if err != nil {
 		return nil, err
 	}
@@ -152,13 +167,17 @@ func sentBy(ctx context.Context, host string, c *lab.Capture) ([]segment, error)
 		epoch, err1 := strconv.ParseFloat(row[0], 64)
 		seq, err2 := strconv.ParseUint(row[2], 10, 32)
 		length, err3 := strconv.ParseUint(row[3], 10, 32)
-		if err := cmp.Or(err1, err2, err3); err != nil {
+		stamp, err4 := uint64(0), error(nil)
+		if len(row) > 4 && row[4] != "" { // not every connection has the option
+			stamp, err4 = strconv.ParseUint(row[4], 10, 32)
+		}
+		if err := cmp.Or(err1, err2, err3, err4); err != nil {
 			return nil, fmt.Errorf("tshark's row %q: %w", row, err)
 		}
 		segments = append(segments, segment{
 			at:     time.UnixMicro(int64(epoch * 1e6)),
 			client: row[1], fromClient: fromClient,
-			seq: uint32(seq), len: uint32(length),
+			seq: uint32(seq), len: uint32(length), stamp: uint32(stamp),
 		})
 	}
 	return segments, nil

@@ -79,9 +79,6 @@ func (h *Host) Capture(iface string, opts ...CaptureOption) (*Capture, error) {
 	return &Capture{host: h, process: p, path: path}, nil
 }
 
-// Path is the capture file.
-func (c *Capture) Path() string { return c.path }
-
 // Stop ends the capture once tcpdump has written all it saw so far. A capture
 // in which the kernel dropped packets is an error: nothing can be concluded
 // from it.

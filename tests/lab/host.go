@@ -23,9 +23,6 @@ type Host struct {
 // Name is what the test calls the host.
 func (h *Host) Name() string { return h.name }
 
-// Namespace is its name for `ip netns exec`.
-func (h *Host) Namespace() string { return h.ns }
-
 // IP runs `ip -n NAMESPACE args…` and ends the test if it fails.
 func (h *Host) IP(args ...string) {
 	h.net.tb.Helper()

@@ -116,13 +116,20 @@ func TestOwnerOf(t *testing.T) {
 	}
 }
 
+// twoHosts are joined by a link, whose interface both call iface.
+func twoHosts(t *testing.T, opts ...LinkOption) (a, b *Host, iface string) {
+	t.Helper()
+	n := New(t)
+	a, b = n.Host("a"), n.Host("b")
+	iface, _ = n.Link(a, b, opts...)
+	a.Addr(iface, netip.MustParsePrefix("2001:db8::1/64"))
+	b.Addr(iface, netip.MustParsePrefix("2001:db8::2/64"))
+	return a, b, iface
+}
+
 // A socket made in Do belongs to the host; the thread comes back.
 func TestDo(t *testing.T) {
-	n := New(t)
-	a, b := n.Host("a"), n.Host("b")
-	ifaceA, ifaceB := n.Link(a, b, MTU(1400))
-	a.Addr(ifaceA, netip.MustParsePrefix("2001:db8::1/64"))
-	b.Addr(ifaceB, netip.MustParsePrefix("2001:db8::2/64"))
+	a, b, iface := twoHosts(t, MTU(1400))
 
 	var ln net.Listener
 	err := b.Do(func() (err error) {
@@ -135,8 +142,8 @@ func TestDo(t *testing.T) {
 	defer ln.Close()
 	var conn net.Conn
 	err = a.Do(func() (err error) {
-		if i, err := net.InterfaceByName(ifaceA); err != nil || i.MTU != 1400 {
-			t.Errorf("interface %s = %+v, %v; want MTU 1400", ifaceA, i, err)
+		if i, err := net.InterfaceByName(iface); err != nil || i.MTU != 1400 {
+			t.Errorf("interface %s = %+v, %v; want MTU 1400", iface, i, err)
 		}
 		conn, err = net.Dial("tcp", "[2001:db8::2]:80")
 		return err
@@ -162,12 +169,8 @@ func TestDo(t *testing.T) {
 func TestCaptureOnWire(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	n := New(t)
-	a, b := n.Host("a"), n.Host("b")
-	ifaceA, ifaceB := n.Link(a, b, Wire())
-	a.Addr(ifaceA, netip.MustParsePrefix("2001:db8::1/64"))
-	b.Addr(ifaceB, netip.MustParsePrefix("2001:db8::2/64"))
-	c, err := b.Capture(ifaceB)
+	a, b, iface := twoHosts(t, Wire())
+	c, err := b.Capture(iface)
 	if err != nil {
 		t.Fatal(err)
 	}

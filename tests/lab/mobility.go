@@ -56,7 +56,7 @@ func checkMobility(p []byte) error {
 			return checkMobility(rest)
 		case protoMobility:
 			if sum := checksum(src, dst, rest); sum != 0xffff {
-				return fmt.Errorf("Mobility Header from %v to %v: bad checksum (the sum is %#04x)",
+				return fmt.Errorf("bad checksum of a Mobility Header from %v to %v: the sum is %#04x",
 					netip.AddrFrom16(src), netip.AddrFrom16(dst), sum)
 			}
 			return nil

@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"encoding/hex"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -48,12 +47,8 @@ func TestCheckMobility(t *testing.T) {
 func TestProblemsHaveMobilityHeaders(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	n := New(t)
-	a, b := n.Host("a"), n.Host("b")
-	ifaceA, ifaceB := n.Link(a, b, Wire())
-	a.Addr(ifaceA, netip.MustParsePrefix("2001:db8::1/64"))
-	b.Addr(ifaceB, netip.MustParsePrefix("2001:db8::2/64"))
-	c, err := b.Capture(ifaceB)
+	a, b, iface := twoHosts(t, Wire())
+	c, err := b.Capture(iface)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,3 +65,18 @@ func eachFrame(path string, visit func(frame) error) error {
 		}
 	}
 }
+
+// ethernetHeader is its length without a VLAN tag.
+const ethernetHeader = 14
+
+// Packets are the IPv6 packets that the capture, once stopped, has whole.
+func (c *Capture) Packets() ([][]byte, error) {
+	var all [][]byte
+	err := eachFrame(c.path, func(f frame) error {
+		if !f.cut && len(f.data) > ethernetHeader && binary.BigEndian.Uint16(f.data[12:]) == 0x86dd {
+			all = append(all, f.data[ethernetHeader:])
+		}
+		return nil
+	})
+	return all, err
+}

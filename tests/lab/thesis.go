@@ -84,6 +84,3 @@ func ThesisOn(n *Net, opts ...LinkOption) *ThesisNet {
 		Modern: n.Lookup("modern"), Legacy: n.Lookup("legacy"),
 	}
 }
-
-// Replica finds a replica by its name.
-func (t *ThesisNet) Replica(name string) *Host { return t.Lookup(name) }

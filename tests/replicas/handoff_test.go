@@ -2,22 +2,13 @@ package replicas
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/vanycast/vanycast/anycast"
 	"github.com/vanycast/vanycast/tests/lab"
+	"github.com/vanycast/vanycast/tests/station"
 )
-
-// ping sends echo requests to the contact address and wants every one answered.
-func ping(t *testing.T, from *lab.Host) {
-	t.Helper()
-	if out, err := from.Output(t.Context(), "ping", "-c", "3", "-i", "0.1", "-W", "5", lab.ContactAddress); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -41,8 +32,8 @@ func TestHandoff(t *testing.T) {
 	capture, err := r.net.Router.Capture("modern")
 	must(t, err)
 	must(t, glass.Active(ctx))
-	ping(t, r.net.Modern)
-	ping(t, r.net.Legacy)
+	station.Ping(t, r.net.Modern)
+	station.Ping(t, r.net.Legacy)
 	for _, a := range []*anycast.Address{glass, adams} {
 		if err := a.Probe(ctx, legacy.Addr); !errors.Is(err, anycast.ErrNoMobileIPv6) {
 			t.Errorf("probe of legacy by %s: %v", sites[a], err)
@@ -50,7 +41,7 @@ func TestHandoff(t *testing.T) {
 	}
 
 	must(t, glass.Bind(ctx, modern.Addr))
-	ping(t, r.net.Modern)
+	station.Ping(t, r.net.Modern)
 	donor := glass
 	for _, acceptor := range []*anycast.Address{reich, adams, glass, adams} {
 		must(t, donor.Hold(modern.Addr))
@@ -59,7 +50,7 @@ func TestHandoff(t *testing.T) {
 		from, _ := lab.SiteOf(sites[donor])
 		must(t, acceptor.Start(ctx, modern.Addr, from.Addr, m))
 		donor.Finish(modern.Addr)
-		ping(t, r.net.Modern)
+		station.Ping(t, r.net.Modern)
 		to, _ := lab.SiteOf(sites[acceptor])
 		if b := r.client.Bindings(); len(b) != 1 || b[0].CareOf != to.Addr {
 			t.Errorf("after the handoff to %s the client has %v", to.Name, b)
@@ -71,7 +62,7 @@ func TestHandoff(t *testing.T) {
 	m, err := donor.Mark(modern.Addr)
 	must(t, err)
 	must(t, donor.Reclaim(ctx, modern.Addr, m))
-	ping(t, r.net.Modern)
+	station.Ping(t, r.net.Modern)
 	m.Sequence -= 2 // as if another had been told since
 	var taken *anycast.SequenceError
 	if err := reich.Reclaim(ctx, modern.Addr, m); !errors.As(err, &taken) {
@@ -82,7 +73,7 @@ func TestHandoff(t *testing.T) {
 	if b := r.client.Bindings(); len(b) != 0 {
 		t.Errorf("after Clear the client has %v", b)
 	}
-	ping(t, r.net.Modern) // the contact node answers again
+	station.Ping(t, r.net.Modern) // the contact node answers again
 
 	// Another replica becomes the contact node.
 	must(t, reich.Active(ctx))
@@ -90,9 +81,9 @@ func TestHandoff(t *testing.T) {
 	if b := r.agent.Bindings(); len(b) != 1 || b[0].CareOf != reichSite.Addr {
 		t.Errorf("registrations %v", b)
 	}
-	ping(t, r.net.Modern)
+	station.Ping(t, r.net.Modern)
 	must(t, adams.Bind(ctx, modern.Addr)) // its home test finds the new contact node
-	ping(t, r.net.Modern)
+	station.Ping(t, r.net.Modern)
 
 	for addr, n := range r.replicas {
 		if err := n.Close(ctx); err != nil {
@@ -113,36 +104,5 @@ func TestHandoff(t *testing.T) {
 		}
 	}
 	must(t, capture.Stop())
-	judge(t, capture, map[string]int{"glass": 6, "reich": 3, "adams": 12})
-}
-
-// judge wants so many echo requests and replies straight between the client and
-// each replica, and nothing malformed.
-func judge(t *testing.T, capture *lab.Capture, straight map[string]int) {
-	t.Helper()
-	for name, want := range straight {
-		site, _ := lab.SiteOf(name)
-		for _, filter := range filters(site.Addr) {
-			n, err := capture.Count(t.Context(), filter)
-			must(t, err)
-			if n != want {
-				t.Errorf("%d frames match %s, want %d", n, filter, want)
-			}
-		}
-	}
-	problems, err := capture.Problems(t.Context())
-	if err != nil || len(problems) > 0 {
-		t.Errorf("in the capture: %v, %v", problems, err)
-	}
-	if t.Failed() {
-		frames, err := capture.Frames(t.Context(), "")
-		t.Logf("%v\n%s", err, strings.Join(frames, "\n"))
-	}
-}
-
-func filters(replica netip.Addr) []string {
-	return []string{
-		fmt.Sprintf("icmpv6.type == 128 && ipv6.routing.type == 2 && ipv6.dst == %v && ipv6.routing.mipv6.home_address == %s", replica, lab.ContactAddress),
-		fmt.Sprintf("icmpv6.type == 129 && ipv6.opt.mipv6.home_address == %s && ipv6.src == %v", lab.ContactAddress, replica),
-	}
+	station.Judge(t, capture, map[string]int{"glass": 6, "reich": 3, "adams": 12})
 }

@@ -39,6 +39,7 @@ func Run(t *testing.T, b Backend) {
 		{"Native", testNative},
 		{"Source", testSource},
 		{"DeclaredState", testDeclaredState},
+		{"Many", testMany},
 		{"Refused", testRefused},
 		{"LastUsed", testLastUsed},
 		{"SegmentSize", testSegmentSize},
@@ -50,6 +51,18 @@ func Run(t *testing.T, b Backend) {
 		{"Handoff", testHandoff},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
+		{"Relay", testRelay},
+		{"RelaySizes", testRelaySizes},
+		{"RelayStrangers", testRelayStrangers},
+		{"RelaySignalling", testRelaySignalling},
+		{"Connections", testConnections},
+		{"Direct", testDirect},
+		{"Keep", testKeep},
+		{"KeepRelay", testKeepRelay},
+		{"KeepStrangers", testKeepStrangers},
+		{"KeepBulk", testKeepBulk},
+		{"Steer", testSteer},
+		{"SteerFlood", testSteerFlood},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, b) })
 	}

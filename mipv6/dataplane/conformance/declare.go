@@ -46,6 +46,9 @@ func testDeclaredState(t *testing.T, b Backend) {
 		{Home: contact2Addr, Client: legacyAddr}: {Kind: dataplane.Held},
 		{Home: contact2Addr, Client: clientAddr}: {Kind: dataplane.Tunnelled},
 	}
+	for f, r := range furtherRoutes(dataplane.FeaturesOf(p)) {
+		flows[f] = r
+	}
 	bindings := []dataplane.Binding{
 		{Local: replicaAddr, Home: netip.MustParseAddr("2001:db8:9::3"), CareOf: clientAddr},
 		{Local: replicaAddr, Home: netip.MustParseAddr("2001:db8:9::4"), CareOf: nearAddr},
@@ -99,6 +102,85 @@ func testDeclaredState(t *testing.T, b Backend) {
 	}
 }
 
+// furtherRoutes are those that not every backend has.
+func furtherRoutes(has dataplane.Features) map[dataplane.Flow]dataplane.Route {
+	routes := map[dataplane.Flow]dataplane.Route{}
+	client := func(last byte) dataplane.Flow {
+		addr := clientAddr.As16()
+		addr[15] = last
+		return dataplane.Flow{Home: contactAddr, Client: netip.AddrFrom16(addr)}
+	}
+	if has.Relay {
+		routes[client(1)] = dataplane.Route{Kind: dataplane.Relayed, Peer: nearAddr}
+		routes[client(2)] = dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: dataplane.Optimised, From: legacyAddr}
+		routes[client(3)] = dataplane.Route{Kind: dataplane.Optimised, From: nearAddr}
+	}
+	if has.Direct {
+		routes[client(4)] = dataplane.Route{Kind: dataplane.Direct}
+	}
+	if has.Keep {
+		routes[client(5)] = dataplane.Route{Kind: dataplane.Held, Keep: true}
+	}
+	if has.Connections {
+		connection := flow // of a client with a route of its own
+		connection.HomePort, connection.ClientPort = 80, 40000
+		routes[connection] = dataplane.Route{Kind: dataplane.Tunnelled}
+		connection = client(6)
+		connection.HomePort, connection.ClientPort = 80, 40000
+		routes[connection] = dataplane.Route{Kind: dataplane.Held}
+	}
+	return routes
+}
+
+// Many changes at once are as if they were made one after the other; those that
+// cannot be made are named, the others are made.
+func testMany(t *testing.T, b Backend) {
+	top := newTopology(t, ordinary())
+	p := b.New(t, top.replica, "eth0")
+	defer func() { must(t, p.Close()) }()
+	must(t, p.SetContact(contact))
+	want := map[dataplane.Flow]dataplane.Route{}
+	var changes []dataplane.Change
+	for i := range 200 {
+		addr := clientAddr.As16()
+		addr[13] = byte(i)
+		f := dataplane.Flow{Home: contactAddr, Client: netip.AddrFrom16(addr)}
+		want[f] = dataplane.Route{Kind: dataplane.Held}
+		changes = append(changes, dataplane.Change{Flow: f, Route: want[f]})
+		switch i % 4 {
+		case 0: // changed in the same go
+			want[f] = dataplane.Route{Kind: dataplane.Optimised}
+			changes = append(changes, dataplane.Change{Flow: f, Route: want[f]})
+		case 1:
+			delete(want, f)
+			changes = append(changes, dataplane.Change{Flow: f, Remove: true})
+		}
+	}
+	foreign := dataplane.Change{Flow: dataplane.Flow{Home: contact2Addr, Client: clientAddr}}
+	nonsense := dataplane.Change{Flow: flow, Route: dataplane.Route{Kind: dataplane.Relayed}}
+	changes = append([]dataplane.Change{foreign}, append(changes, nonsense)...)
+	for f, r := range furtherRoutes(dataplane.FeaturesOf(p)) {
+		want[f] = r
+		changes = append(changes, dataplane.Change{Flow: f, Route: r})
+	}
+	err := dataplane.SetRoutes(p, changes)
+	var failed *dataplane.ChangeError
+	if !errors.Is(err, dataplane.ErrNoContact) || !errors.Is(err, dataplane.ErrRoute) || !errors.As(err, &failed) || failed.Change != foreign {
+		t.Errorf("errors: %v", err)
+	}
+	if d := cmp.Diff(want, p.State().Routes, cmpopts.EquateComparable(netip.Addr{})); d != "" {
+		t.Errorf("routes (-want +got):\n%s", d)
+	}
+	changes = changes[:0]
+	for f := range want {
+		changes = append(changes, dataplane.Change{Flow: f, Remove: true})
+	}
+	must(t, dataplane.SetRoutes(p, changes))
+	if got := p.State().Routes; len(got) != 0 {
+		t.Errorf("after removal: %v", got)
+	}
+}
+
 // What cannot be declared is refused with an error that says why, and changes
 // nothing.
 func testRefused(t *testing.T, b Backend) {
@@ -125,6 +207,15 @@ func testRefused(t *testing.T, b Backend) {
 		"home agent is IPv4":         {p.SetContact(dataplane.Contact{Home: contact2Addr, CareOf: replicaAddr, HomeAgent: four}), dataplane.ErrInvalid},
 		"client is link-local":       {p.SetRoute(dataplane.Flow{Home: contactAddr, Client: local}, dataplane.Route{}), dataplane.ErrInvalid},
 		"flow without contact":       {p.SetRoute(dataplane.Flow{Home: contact2Addr, Client: clientAddr}, dataplane.Route{}), dataplane.ErrNoContact},
+		"one port only":              {p.SetRoute(dataplane.Flow{Home: contactAddr, Client: clientAddr, HomePort: 80}, dataplane.Route{}), dataplane.ErrPorts},
+		"unknown kind":               {p.SetRoute(flow, dataplane.Route{Kind: dataplane.Direct + 1}), dataplane.ErrRoute},
+		"relayed by nobody":          {p.SetRoute(flow, dataplane.Route{Kind: dataplane.Relayed}), dataplane.ErrRoute},
+		"optimised by a peer":        {p.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised, Peer: nearAddr}), dataplane.ErrRoute},
+		"relayed via the tunnel":     {p.SetRoute(flow, dataplane.Route{Kind: dataplane.Relayed, Peer: nearAddr, Via: dataplane.Optimised}), dataplane.ErrRoute},
+		"relayed on hold":            {p.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: dataplane.Held}), dataplane.ErrRoute},
+		"optimised and kept":         {p.SetRoute(flow, dataplane.Route{Kind: dataplane.Optimised, Keep: true}), dataplane.ErrRoute},
+		"peer is multicast":          {p.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: multicast}), dataplane.ErrInvalid},
+		"relay is its own":           {p.SetContact(dataplane.Contact{Home: contact2Addr, CareOf: replicaAddr, HomeAgent: agentAddr, Relays: dataplane.Peers{replicaAddr}}), dataplane.ErrInvalid},
 		"binding without care-of":    {p.SetBinding(dataplane.Binding{Local: replicaAddr, Home: contact2Addr, CareOf: none}), dataplane.ErrInvalid},
 		"binding of own address":     {p.SetBinding(dataplane.Binding{Local: replicaAddr, Home: contactAddr, CareOf: clientAddr}), dataplane.ErrConflict},
 		"binding at a contact":       {p.SetBinding(dataplane.Binding{Local: contactAddr, Home: contact2Addr, CareOf: clientAddr}), dataplane.ErrConflict},
@@ -133,6 +224,11 @@ func testRefused(t *testing.T, b Backend) {
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
+	}
+	if dataplane.FeaturesOf(p).Relay {
+		if err := p.SetRoute(flow, dataplane.Route{Kind: dataplane.RelayTo, Peer: replicaAddr}); !errors.Is(err, dataplane.ErrConflict) {
+			t.Errorf("the peer is this host: %v", err)
 		}
 	}
 	if d := cmp.Diff(before, Trace(t, top.replica)); d != "" {

@@ -61,12 +61,12 @@ func listen(t *testing.T, h *lab.Host, at netip.Addr) *net.TCPListener {
 	return l.(*net.TCPListener)
 }
 
-// dial connects from an address of a host to a listener.
-func dial(t *testing.T, h *lab.Host, from netip.Addr, to *net.TCPListener) *net.TCPConn {
+// dialFrom connects from an address and port of a host to a listener.
+func dialFrom(t *testing.T, h *lab.Host, from netip.AddrPort, to *net.TCPListener) pair {
 	t.Helper()
 	var c net.Conn
 	err := h.Do(func() (err error) {
-		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: patience}
+		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from), Timeout: patience}
 		c, err = d.DialContext(t.Context(), "tcp6", to.Addr().String())
 		return err
 	})
@@ -74,7 +74,21 @@ func dial(t *testing.T, h *lab.Host, from netip.Addr, to *net.TCPListener) *net.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return c.(*net.TCPConn)
+	return pair{c.(*net.TCPConn), accept(t, to)}
+}
+
+// accept takes the next connection of a listener.
+func accept(t *testing.T, l *net.TCPListener) *net.TCPConn {
+	t.Helper()
+	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // pair is a connection, both ends.
@@ -83,17 +97,7 @@ type pair struct{ near, far *net.TCPConn }
 // connect makes one from an address of a host to an address of another.
 func connect(t *testing.T, from *lab.Host, source netip.Addr, to *lab.Host, destination netip.Addr) pair {
 	t.Helper()
-	l := listen(t, to, destination)
-	near := dial(t, from, source, l)
-	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	far, err := l.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { far.Close() })
-	return pair{near, far}
+	return dialFrom(t, from, netip.AddrPortFrom(source, 0), listen(t, to, destination))
 }
 
 // exchange sends size random bytes each way at the same time and compares.

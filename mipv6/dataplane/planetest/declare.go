@@ -1,6 +1,7 @@
 package planetest
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 
@@ -25,7 +26,8 @@ func (p *Plane) RemoveContact(home netip.Addr) error {
 
 // SetRoute implements dataplane.Plane.
 func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
-	return p.change(Call{Method: "SetRoute", Object: f, Route: r}, f.Check, func() error {
+	check := func() error { return errors.Join(f.Check(), r.Check()) }
+	return p.change(Call{Method: "SetRoute", Object: f, Route: r}, check, func() error {
 		if _, ok := p.contacts[f.Home]; !ok {
 			return dataplane.ErrNoContact
 		}
@@ -39,6 +41,22 @@ func (p *Plane) RemoveRoute(f dataplane.Flow) error {
 		delete(p.routes, f)
 		return nil
 	})
+}
+
+// SetRoutes implements dataplane.Batcher: each change is a Call of its own.
+func (p *Plane) SetRoutes(changes []dataplane.Change) error {
+	var errs []error
+	for _, c := range changes {
+		set := func() error { return p.SetRoute(c.Flow, c.Route) }
+		if c.Remove {
+			set = func() error { return p.RemoveRoute(c.Flow) }
+		}
+		err := set()
+		if err != nil {
+			errs = append(errs, &dataplane.ChangeError{Change: c, Err: err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // SetBinding implements dataplane.Plane.

@@ -30,7 +30,16 @@ type Plane struct {
 	events   chan dataplane.Event
 }
 
-var _ dataplane.Plane = (*Plane)(nil)
+var (
+	_ dataplane.Plane   = (*Plane)(nil)
+	_ dataplane.Batcher = (*Plane)(nil)
+)
+
+// Features says that everything may be declared; nothing is kept, since nothing
+// comes.
+func (p *Plane) Features() dataplane.Features {
+	return dataplane.Features{Connections: true, Relay: true, Direct: true, Keep: true, Steer: true}
+}
 
 // Call is one call that wanted to change the state, as Calls and FailWith see it.
 type Call struct {

@@ -19,7 +19,10 @@ type Link struct {
 	mu               sync.Mutex
 	proxies, watched map[netip.Addr]bool
 	refused          error
+	anycast          []netip.Addr
+	delivered        []Delivered
 	heard            chan homelink.Neighbour
+	asked            chan homelink.ICMP
 	closed           chan struct{}
 	once             sync.Once
 }
@@ -28,7 +31,7 @@ type Link struct {
 func New() *Link {
 	return &Link{
 		proxies: make(map[netip.Addr]bool), watched: make(map[netip.Addr]bool),
-		heard: make(chan homelink.Neighbour, 64), closed: make(chan struct{}),
+		heard: make(chan homelink.Neighbour, 64), asked: make(chan homelink.ICMP, 64), closed: make(chan struct{}),
 	}
 }
 
@@ -115,6 +118,65 @@ func (l *Link) Receive(ctx context.Context) (homelink.Neighbour, error) {
 		return homelink.Neighbour{}, ctx.Err()
 	case <-l.closed:
 		return homelink.Neighbour{}, net.ErrClosed
+	}
+}
+
+// Delivered is a packet that went to a neighbour past the routing table.
+type Delivered struct {
+	Packet []byte
+	To     net.HardwareAddr
+}
+
+// Deliver is as of *homelink.Link; Deliveries tells.
+func (l *Link) Deliver(packet []byte, to net.HardwareAddr) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delivered = append(l.delivered, Delivered{slices.Clone(packet), slices.Clone(to)})
+	return nil
+}
+
+// Deliveries are all packets that went by Deliver.
+func (l *Link) Deliveries() []Delivered {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.delivered)
+}
+
+// LinkLocal is fe80::ff.
+func (l *Link) LinkLocal() netip.Addr { return netip.MustParseAddr("fe80::ff") }
+
+// JoinAnycast is as of *homelink.Link.
+func (l *Link) JoinAnycast(a netip.Addr) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.anycast = append(l.anycast, a)
+	return nil
+}
+
+// Anycast are the anycast addresses that were joined.
+func (l *Link) Anycast() []netip.Addr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.anycast)
+}
+
+// Ask has a mobile node, or a router on the way to one, send an ICMPv6 message.
+func (l *Link) Ask(m homelink.ICMP) {
+	select {
+	case l.asked <- m:
+	default: // lost
+	}
+}
+
+// ReceiveICMP is as of *homelink.Link.
+func (l *Link) ReceiveICMP(ctx context.Context) (homelink.ICMP, error) {
+	select {
+	case m := <-l.asked:
+		return m, nil
+	case <-ctx.Done():
+		return homelink.ICMP{}, ctx.Err()
+	case <-l.closed:
+		return homelink.ICMP{}, net.ErrClosed
 	}
 }
 

@@ -32,7 +32,7 @@ func Subscribe(ctx context.Context, logger *slog.Logger) (*Changes, error) {
 	failed := func(what string) func(error) {
 		return func(err error) {
 			if ctx.Err() == nil {
-				logger.Error("following the host's "+what, "error", err)
+				logger.Error("following the host's "+what, "err", err)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
-// Package nd is a codec for the two messages of neighbour discovery (RFC 4861)
-// that a home agent defends home addresses with: solicitation and
-// advertisement.
+// Package nd is a codec for what a home agent says and hears by ICMPv6: the
+// messages of neighbour discovery (RFC 4861) that it defends home addresses
+// with, router advertisements with what RFC 6275 §7 adds to them, and the
+// discovery of home agents and of prefixes (RFC 6275 §6.5 to §6.8).
 package nd
 
 import (

@@ -14,6 +14,14 @@ const (
 	RoutingHeader                 // destination care-of address, type 2 routing header
 )
 
+// Length is what the rewriting added, in bytes.
+func (k Kind) Length() int {
+	if k == Tunnel {
+		return ipv6Length
+	}
+	return ExtensionLength
+}
+
 // Quote is a quoted packet that a data plane may have rewritten.
 type Quote struct {
 	Kind                Kind

@@ -59,7 +59,8 @@ func (s *Sockets) TellPath(router netip.Addr, mtu int, from, to netip.Addr) erro
 	return s.tell(router, mtu, packet)
 }
 
-// tell sends the message to the quoted packet's source: it never leaves the host.
+// tell sends the message to the quoted packet's source. Where that is a transport
+// of this host the message never leaves it.
 func (s *Sockets) tell(router netip.Addr, mtu int, quoted []byte) error {
 	to := netip.AddrFrom16([16]byte(quoted[8:24]))
 	if !router.IsGlobalUnicast() {

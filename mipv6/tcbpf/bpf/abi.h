@@ -30,18 +30,27 @@ typedef __u32 __be32;
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Of struct __sk_buff only the first field is used: the packet's length. */
+/* The context of a program at tc, as far as it is used. */
 struct __sk_buff {
 	__u32 len;
+	__u32 pkt_type; /* PACKET_HOST: by its link-layer address it is for us */
+	__u32 mark;
+	__u32 unused_a[6];
+	__u32 ingress_ifindex; /* where it came in; 0: made on this host */
+	__u32 unused_b[34];
+	__u32 gso_size; /* of a superpacket: payload of the segments that it stands for; else 0 */
 };
+
+enum { PACKET_HOST = 0 };
 
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
-enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1 << 10 };
 enum { BPF_F_RECOMPUTE_CSUM = 1 };
 
 enum {
@@ -74,7 +83,9 @@ struct bpf_redir_neigh {
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static __u64 (*bpf_ktime_get_ns)(void) = (void *)5;
 static long (*bpf_skb_store_bytes)(struct __sk_buff *skb, __u32 off, const void *from, __u32 len, __u64 flags) = (void *)9;
+static long (*bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*bpf_skb_load_bytes)(const void *skb, __u32 off, void *to, __u32 len) = (void *)26;
+static long (*bpf_skb_change_head)(struct __sk_buff *skb, __u32 len, __u64 flags) = (void *)43;
 static long (*bpf_skb_adjust_room)(struct __sk_buff *skb, __s32 diff, __u32 mode, __u64 flags) = (void *)50;
 static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
 static long (*bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *nh, int len, __u64 flags) = (void *)152;

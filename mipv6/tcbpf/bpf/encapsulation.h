@@ -6,6 +6,9 @@
 
 #define TUNNEL_HOP_LIMIT 64
 
+/* No verdict: the tunnel is none of this role's. */
+enum { UNCLAIMED = -2 };
+
 /*
  * Puts an outer header before the packet whose header is h. The traffic class,
  * so also the congestion notification (RFC 6040), and the flow label (RFC 6438)

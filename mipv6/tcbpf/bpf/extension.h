@@ -10,6 +10,9 @@
 
 #define EXTENSION_LENGTH 24
 
+#define OPTION_HOME_ADDRESS 0xC9 /* unknown: discard, and send a parameter problem */
+#define OPTION_CARE_OF 0x1E      /* RFC 4727 experiment; unknown: skip. What 0xC9 becomes for the kernel */
+
 /* Section 6.3: a destination options header that holds PadN and the Home Address option. */
 struct home_address_header {
 	__u8 next_header;
@@ -20,6 +23,18 @@ struct home_address_header {
 	struct address home;
 };
 
+inline struct home_address_header home_address_option(__u8 next_header, const struct address *home)
+{
+	return (struct home_address_header){
+		.next_header = next_header,
+		.length = 2,
+		.pad = {1, 2, 0, 0},
+		.option = OPTION_HOME_ADDRESS,
+		.option_length = sizeof(struct address),
+		.home = *home,
+	};
+}
+
 /* Section 6.4: the type 2 routing header. */
 struct routing_header {
 	__u8 next_header;
@@ -29,9 +44,6 @@ struct routing_header {
 	__u32 reserved;
 	struct address home;
 };
-
-#define OPTION_HOME_ADDRESS 0xC9 /* unknown: discard, and send a parameter problem */
-#define OPTION_CARE_OF 0x1E      /* RFC 4727 experiment; unknown: skip. What 0xC9 becomes for the kernel */
 
 /*
  * Inserts ext after the base header, and after a hop-by-hop header of

@@ -26,7 +26,7 @@ inline int home_agent_decapsulate(struct __sk_buff *skb, const struct ipv6 *oute
 	struct tunnel *t = bpf_map_lookup_elem(&tunnels, &inner->source);
 
 	if (!t || !equal(&outer->source, &t->care_of) || !equal(&outer->destination, &t->home_agent))
-		return PASS;
+		return UNCLAIMED;
 	touch(&t->last_used);
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;

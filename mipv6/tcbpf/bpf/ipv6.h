@@ -12,6 +12,7 @@
 enum {
 	HOP_BY_HOP = 0,
 	TCP = 6,
+	UDP = 17,
 	IPV6 = 41,
 	ROUTING = 43,
 	FRAGMENT = 44,
@@ -120,4 +121,35 @@ function __u8 upper_layer(struct __sk_buff *skb, __u32 off, __u8 next)
 			return w.next;
 	}
 	return w.next;
+}
+
+/*
+ * The two ports of TCP or UDP behind a header of this kind at off. A
+ * fragment has none: not all of them say their ports, so none is asked.
+ */
+function int ports(struct __sk_buff *skb, __u32 off, __u8 next, __be16 *port)
+{
+	struct walk w = {.off = off, .next = next};
+
+	for (int i = 0; i < 3; i++) {
+		if (w.next == TCP || w.next == UDP)
+			return load(skb, w.off, port, 4) == 0;
+		if (w.next != HOP_BY_HOP && w.next != DESTINATION_OPTIONS)
+			return 0;
+		if (walk_step(skb, &w) < 0)
+			return 0;
+	}
+	return 0;
+}
+
+/* Neighbour and router discovery never leaves a contact address: it lives on no link. */
+inline int neighbour_discovery(struct __sk_buff *skb, __u32 off, __u8 next)
+{
+	__u8 type;
+
+	if (next != ICMPV6)
+		return 0;
+	if (load(skb, off, &type, 1) < 0)
+		return 1;
+	return type >= 133 && type <= 137;
 }

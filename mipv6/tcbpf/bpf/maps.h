@@ -14,8 +14,12 @@ struct address {
 
 /* Set once, when the programs are loaded. */
 const volatile __u32 link_header;     /* bytes before the IPv6 header: 14 on Ethernet, 0 on TUN, PPP */
-const volatile __u32 interface_index; /* where the programs stand */
+const volatile __u32 interface_index; /* where rewritten packets leave */
+const volatile __u32 leaving_header;  /* the link header there */
+const volatile __u32 keeper_index;    /* the TUN interface where the daemon keeps packets; 0: none */
 const volatile __u32 ignore_home_address; /* 1: leave the Home Address option to the kernel */
+
+#define STEERED_PORTS 16
 
 /* A contact address of this replica. */
 struct contact {
@@ -23,20 +27,32 @@ struct contact {
 	struct address home_agent;
 	struct address gateway; /* next hop towards the home agent */
 	__u32 gone;             /* 1: was removed; nothing may leave with it as source */
-	__u32 pad;
+	__u32 connections;      /* 1: some of its flows are single connections */
+	__u32 room;             /* how long a packet may be that gets an outer header here */
+	__be16 steer[STEERED_PORTS];
 };
 
+/* All traffic of a client, or one connection. */
 struct flow {
 	struct address home;
 	struct address client;
+	__be16 home_port;
+	__be16 client_port;
 };
 
-enum route_kind { TUNNELLED = 0, OPTIMISED = 1, HELD = 2 };
+enum route_kind { TUNNELLED = 0, OPTIMISED = 1, HELD = 2, RELAYED = 3, RELAY_TO = 4, DIRECT = 5 };
 
 struct route {
-	__u64 last_used; /* CLOCK_MONOTONIC, ns; 0 for never */
-	__u32 kind;
-	__u32 own_next_hop; /* 1: the routing table sends this client's packets another way than the home agent's */
+	struct address peer;    /* the replica that relays to us, or that we relay to */
+	struct address from;    /* one whose late packets are still accepted; or zero */
+	struct address gateway; /* next hop of this route's own packets, where redirect */
+	__u32 slot;             /* its stamp's place in stamps */
+	__u8 kind;
+	__u8 via;          /* RELAY_TO: how the peer's packets go on */
+	__u8 keep;         /* 1: what comes in goes to the keeper, whatever kind says of it */
+	__u8 own_next_hop; /* 1: the routing table sends this client's packets another way than the home agent's */
+	__u8 redirect;     /* 1: and another way than this connection's */
+	__u8 pad[3];
 };
 
 /* A binding cache entry at a correspondent, RFC 6275 section 9.1. */
@@ -65,7 +81,21 @@ struct event {
 	__u32 kind;
 };
 
-enum { EVENT_UNKNOWN_HOME_ADDRESS = 1 };
+/* What the daemon must tell a packet's sender: the packet as it was, and what fits. */
+struct too_big_event {
+	__u8 packet[48]; /* its base header, and the first 8 bytes behind it */
+	__u32 kind;      /* at the same place as in struct event */
+	__u32 mtu;
+	struct address care_of;
+};
+
+enum { EVENT_UNKNOWN_HOME_ADDRESS = 1, EVENT_TOO_BIG = 0x100 };
+
+/* How many SYNs were kept for a decision, and how many may be: the daemon's to raise. */
+struct steering {
+	__u64 taken;
+	__u64 allowed;
+};
 
 enum counter {
 	TUNNELLED_OUT,
@@ -74,6 +104,14 @@ enum counter {
 	OPTIMISED_IN,
 	HELD_OUT,
 	HELD_IN,
+	RELAYED_OUT,
+	RELAYED_IN,
+	RELAY_TO_PEER,
+	RELAY_FROM_PEER,
+	DIRECT_OUT,
+	KEPT,
+	STEERED,
+	STEER_OVERFLOW,
 	CORRESPONDENT_OUT,
 	CORRESPONDENT_IN,
 	MOBILITY_IN,
@@ -87,6 +125,11 @@ enum counter {
 	DROP_ROOM,
 	DROP_SIZE,
 	DROP_CONGESTION,
+	DROP_FOREIGN_TUNNEL,
+	DROP_FORWARDED,
+	DROP_NOT_OWNER,
+	DROP_HOP_LIMIT,
+	DROP_RELAY_SIZE,
 	EVENTS_LOST,
 	COUNTERS,
 };
@@ -102,9 +145,23 @@ enum counter {
 
 HASH(contacts, struct address, struct contact, 1024);
 HASH(routes, struct flow, struct route, 1 << 20);
+HASH(relays, struct pair, __u32, 1024 * 8); /* local: a contact address; home: who may relay SYNs to it */
 HASH(bindings, struct pair, struct binding, 1 << 20);
 HASH(tunnels, struct address, struct tunnel, 1 << 16);
 HASH(locals, struct address, __u32, 1 << 16); /* every address of this host */
+
+/* Shared with the daemon as memory: it reads and writes without a system call. */
+#define SHARED(NAME, VALUE, MAX)                          \
+	struct {                                          \
+		__uint(type, BPF_MAP_TYPE_ARRAY);         \
+		__uint(map_flags, BPF_F_MMAPABLE);        \
+		__uint(max_entries, MAX);                 \
+		__type(key, __u32);                       \
+		__type(value, VALUE);                     \
+	} NAME SEC(".maps")
+
+SHARED(stamps, __u64, 1 << 20); /* of routes: when last used, CLOCK_MONOTONIC in ns; 0 for never */
+SHARED(steering, struct steering, 1);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -139,4 +196,13 @@ inline void touch(__u64 *last_used)
 
 	if (now - *last_used >= 1000000000ULL)
 		*last_used = now;
+}
+
+inline void touch_route(const struct route *r)
+{
+	__u32 slot = r->slot;
+	__u64 *last_used = bpf_map_lookup_elem(&stamps, &slot);
+
+	if (last_used)
+		touch(last_used);
 }

@@ -2,7 +2,8 @@
 /*
  * Mobile IPv6 (RFC 6275) for a kernel without it: two programs, at the egress
  * and at the ingress of one interface. Per packet they look up whose it is, and
- * hand it to the role's own file.
+ * hand it to the role's own file. Two more stand at the interface where packets
+ * are kept.
  */
 #include "correspondent.h"
 #include "homeagent.h"
@@ -37,19 +38,29 @@ int vanycast_egress(struct __sk_buff *skb)
 }
 
 /* IPv6 in IPv6 to us; what no contact address and no tunnel claims is left for the kernel to answer. */
-inline int tunnel_ingress(struct __sk_buff *skb, const struct ipv6 *outer, __u32 size)
+inline int tunnel_ingress(struct __sk_buff *skb, struct ipv6 *outer, __u32 size)
 {
+	struct contact *to, *from;
 	struct ipv6 inner;
-	struct contact *c;
+	int verdict;
 
 	if (load(skb, size, &inner, sizeof(inner)) < 0)
 		return PASS;
 	if ((inner.flow & htonl(0xf0000000)) != htonl(0x60000000))
 		return PASS;
-	c = bpf_map_lookup_elem(&contacts, &inner.destination);
-	if (c && !c->gone && equal(&outer->source, &c->home_agent) && equal(&outer->destination, &c->care_of))
-		return mobile_decapsulate(skb, outer, &inner, size);
-	return home_agent_decapsulate(skb, outer, &inner, size);
+	to = bpf_map_lookup_elem(&contacts, &inner.destination);
+	if (to && !to->gone && equal(&outer->destination, &to->care_of)) {
+		verdict = mobile_tunnelled_in(skb, outer, &inner, size, to);
+		if (verdict != UNCLAIMED)
+			return verdict;
+	}
+	verdict = home_agent_decapsulate(skb, outer, &inner, size);
+	if (verdict != UNCLAIMED)
+		return verdict;
+	from = bpf_map_lookup_elem(&contacts, &inner.source);
+	if (from && !from->gone && equal(&outer->destination, &from->care_of))
+		return relay_from_peer(skb, outer, &inner, size, from);
+	return to ? drop(DROP_FOREIGN_TUNNEL) : PASS;
 }
 
 SEC("tc")
@@ -88,4 +99,28 @@ int vanycast_ingress(struct __sk_buff *skb)
 	if (w.next == ROUTING)
 		return mobile_routing_header(skb, &h, &w);
 	return PASS;
+}
+
+/*
+ * At the daemon's TUN interface. Only what the program at the ingress sent there
+ * reaches the daemon: nothing that this host made itself.
+ */
+SEC("tc")
+int vanycast_keep(struct __sk_buff *skb)
+{
+	return skb->ingress_ifindex ? PASS : DROP;
+}
+
+SEC("tc")
+int vanycast_release(struct __sk_buff *skb)
+{
+	struct ipv6 h;
+	struct contact *c;
+
+	if (!load_ipv6(skb, &h))
+		return DROP;
+	c = bpf_map_lookup_elem(&contacts, &h.destination);
+	if (!c || c->gone)
+		return drop(DROP_NATIVE);
+	return mobile_release(skb, &h, c);
 }

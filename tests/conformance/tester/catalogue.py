@@ -5,7 +5,14 @@ from ha_setup import HomeAgent
 from mn_setup import Replica
 
 import ha_cases
-import cn_cases
+import ha_link_cases
+import ha_discovery_cases
+import cn_test_cases
+import cn_packet_cases
+import cn_update_cases
+import cn_change_cases
+import cn_error_cases
+import mn_registration_cases
 import mn_cases
 
 SETUPS = {
@@ -16,4 +23,8 @@ SETUPS = {
     "replica": lambda wire: Replica(wire, answers=True),
 }
 
-_ = (ha_cases, cn_cases, mn_cases)
+_ = (
+    ha_cases, ha_link_cases, ha_discovery_cases,
+    cn_test_cases, cn_packet_cases, cn_update_cases, cn_change_cases, cn_error_cases,
+    mn_registration_cases, mn_cases,
+)

@@ -2,6 +2,7 @@
 
 import time
 
+from case import Group
 from mip6 import (
     BA,
     BE,
@@ -25,6 +26,8 @@ from scapy.layers.inet6 import MIP6MH_CoT, MIP6MH_HoT
 
 NODE = "2001:db8:a::10"
 ROUTER = "2001:db8:a::1"
+
+cn = Group("correspondent")
 
 
 class Correspondent:
@@ -210,3 +213,17 @@ class MobileNode:
     def silence(self, what, *at):
         at = at or (self.care_of, self.home, self.other_care_of)
         self.case.never(what, lambda v: v.dst in at and not v.icmp(135), self.fence)
+
+
+def tested(case):
+    """A mobile node that has done return routability."""
+    m = MobileNode(case)
+    m.return_routability()
+    return m
+
+
+def bound(case, **kwargs):
+    """A mobile node with a binding; kwargs are of its Binding Update."""
+    m = MobileNode(case)
+    m.bind(**kwargs)
+    return m

@@ -4,12 +4,13 @@ self-test for home agents (TAHI mipv6-ha), whose groups come once for a real
 and once for a virtual home link.
 """
 
-import struct
+import time
 
 from case import Group
 from ha_setup import AGENT, MobileNode, claim, probed
-from mip6 import BE, BindingErrorMessage, IPv6, MIP6OptNonceIndices, View, alternate, home_address_option, nonces
-from scapy.layers.inet6 import MIP6MH_Generic
+from judge import binding_error, parameter_problem
+from mip6 import BE, IPv6, alternate, echo_request, home_address_option, nonces
+from scapy.layers.inet6 import MIP6MH_Generic, MIP6OptUnknown
 
 real = Group("home-agent")
 virtual = Group("home-agent, virtual home link")
@@ -48,31 +49,11 @@ def unknown_type(c, bound):
     if bound:
         m.register()
     c.send(IPv6(src=m.care_of, dst=AGENT, hlim=64) / home_address_option(m.home) / MIP6MH_Generic(mhtype=200, res=0, msg=b"\0\0"))
-    v = c.expect("Binding Error", lambda v: v if v.mobility(BE) and v.dst == m.care_of else None)
-    be = BindingErrorMessage(v)
-    c.check(be.status == 2, "status %d, want 2 (unrecognized MH Type)" % be.status)
-    c.check(be.home == m.home, "home address %s, want %s" % (be.home, m.home))
-    c.check(v.checksum_right(), "wrong checksum")
+    binding_error(c, m.care_of, m.home)
 
 
 real.case("HA_1_1_1", "9.2", "Unrecognized MH Type: Binding Error, status 2", False)(unknown_type)
 real.case("HA_1_1_5", "9.2", "Unrecognized MH Type from a registered mobile node", True)(unknown_type)
-
-
-def parameter_problem(c, m, packet, offset, code=0):
-    """The packet draws an ICMPv6 parameter problem that points at the octet of
-    its Mobility Header."""
-    c.send(packet)
-    v = c.expect("ICMPv6 Parameter Problem", lambda v: v if v.icmp(4) and v.dst == m.care_of else None)
-    c.check(v.payload[1] == code, "code %d, want %d" % (v.payload[1], code))
-    c.check(v.checksum_right(), "wrong checksum")
-    sent = View(bytes(packet))
-    pointer = struct.unpack("!I", v.payload[4:8])[0]
-    want = len(sent.data) - len(sent.payload) + offset
-    c.check(pointer == want, "pointer %d, want %d" % (pointer, want))
-    quoted = v.payload[8:]
-    c.check(quoted[40:] == sent.data[40:], "the packet is not quoted as it was sent")
-    c.check((View(quoted).src, View(quoted).dst) == (sent.src, sent.dst), "the quoted addresses are not those sent")
 
 
 def piggybacking(c, bound):
@@ -80,7 +61,7 @@ def piggybacking(c, bound):
     if bound:
         m.register()
     packet = m.update(nh=58)
-    parameter_problem(c, m, packet, 0)
+    parameter_problem(c, m.care_of, packet, 0)
 
 
 real.case("HA_1_1_2", "9.2", "Payload Proto is not 59: ICMPv6 parameter problem, pointing at it", False)(piggybacking)
@@ -93,7 +74,7 @@ def short_header(c, bound):
     if bound:
         m.register()
     packet = m.update(options=[], autopad=0, len=0)  # a Binding Update has at least 12 octets: Header Len 1
-    parameter_problem(c, m, packet, 1)
+    parameter_problem(c, m.care_of, packet, 1)
 
 
 real.case("HA_1_1_4", "9.2", "Header Len too small: ICMPv6 parameter problem, pointing at it", False)(short_header)
@@ -141,24 +122,16 @@ def expires(c, m):
     def gone():
         nonlocal ident
         ident += 1
-        c.send(IPv6(src=m.care_of, dst=AGENT, hlim=64) / home_address_option(m.home) / echo(ident))
+        c.send(IPv6(src=m.care_of, dst=AGENT, hlim=64) / home_address_option(m.home) / echo_request(ident))
         v = c.expect("answer to a Home Address option", lambda v: v if v.dst == m.care_of and (v.icmp(129) or v.mobility(BE)) else None)
         c.mark()
         return v.mobility(BE)
-
-    import time
 
     for _ in range(60):
         if gone():
             return
         time.sleep(0.5)
     c.check(False, "the binding outlives its lifetime by far")
-
-
-def echo(ident):
-    from mip6 import echo_request
-
-    return echo_request(ident)
 
 
 @both("HA_2_1_4", "HA_2_1_8", "10.3.1", "The lifetime ends: no binding, no tunnel")
@@ -243,8 +216,6 @@ def source_counts(c):
 
 @both("10.3.1/4", None, "6.2", "Unknown mobility options: skipped, the rest counts")
 def unknown_option(c):
-    from scapy.layers.inet6 import MIP6OptUnknown
-
     m = MobileNode(c)
     m.send_update(options=[MIP6OptUnknown(otype=120, odata=b"whatever"), alternate(m.other_care_of)])
     m.acknowledged(0)
@@ -441,6 +412,3 @@ def twice(c):
     c.expect("two acknowledgements", match)
     c.check(seen == [0, 133], "statuses %s, want 0 and 133" % seen)
     m.is_unbound()
-
-
-_ = MIP6OptNonceIndices

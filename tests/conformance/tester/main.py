@@ -37,6 +37,8 @@ def main():
     role, interface, mac = sys.argv[2:5]
     workers = int(sys.argv[5]) if len(sys.argv) > 5 else 12
     setup = catalogue.SETUPS[role](Wire(interface, mac))
+    if hasattr(setup, "ready"):
+        setup.ready()
     only = os.environ.get("CASES", "").split()
     entries = [e for e in REGISTRY if e.role == role and e.run and (not only or e.ident in only)]
     for e, result, detail in run_all(setup, entries, workers):

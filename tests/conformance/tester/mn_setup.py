@@ -7,7 +7,6 @@ import sys
 import threading
 
 from mip6 import (
-    BA,
     BU,
     COTI,
     HOTI,
@@ -15,7 +14,6 @@ from mip6 import (
     MIP6MH_BA,
     authentic,
     kbm,
-    raw,
     routing_header,
     authenticate,
 )
@@ -58,11 +56,17 @@ class Replica:
     """answers: whether the tester's home agent accepts by itself."""
 
     def __init__(self, wire, answers):
-        self.wire = wire
+        self.wire, self.answers = wire, answers
         wire.present.update({ROUTER, "fe80::1"})
         self.registered = threading.Event()
         if answers:
             wire.responders.append(self.accept)
+
+    def ready(self):
+        """Before the first case the replica has to be registered: it may have
+        asked before the tester was there."""
+        if self.answers and not self.registered.wait(90):
+            raise SystemExit("the replica does not register")
 
     def accept(self, frame):
         from mip6 import View
@@ -105,6 +109,11 @@ def next_update(case, dst=AGENT, match=None, what="Binding Update"):
         return u if match is None or match(u) else None
 
     return case.expect_frame("%s to %s" % (what, dst), look)
+
+
+def follows(case, update, number):
+    """The update's number is the one after."""
+    case.check(update.seq == (number + 1) % 65536, "number %d after %d" % (update.seq, number))
 
 
 _order = threading.Lock()
@@ -272,6 +281,3 @@ class Client:
 
         i = View(frame.data[14:]).inner()
         return i if i and i.next_header == 6 and i.dst == self.addr and i.src == CONTACT else None
-
-
-_ = (BA, raw)

@@ -1,4 +1,5 @@
-package scenario
+// Package describe says what is in a packet, for the scenarios of the roles.
+package describe
 
 import (
 	"fmt"
@@ -8,9 +9,9 @@ import (
 	"github.com/vanycast/vanycast/mipv6/internal/nd"
 )
 
-// Describe is a packet in one line, its checksum verified. Cookies, tokens and
+// Packet is a packet in one line, its checksum verified. Cookies, tokens and
 // authenticators are random and so not shown, only that they are there.
-func Describe(p *mipv6.Packet) string {
+func Packet(p *mipv6.Packet) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v > %v", p.Src, p.Dst)
 	if p.HomeAddress.IsValid() {
@@ -30,7 +31,13 @@ func payload(p *mipv6.Packet) string {
 			return neighbour(m)
 		}
 	}
+	if p.NextHeader == nd.Protocol && mipv6.Checksum(p.Payload, nd.Protocol, src, dst.WithZone("")) != 0 {
+		return "ICMPv6 with a wrong checksum"
+	}
 	if p.NextHeader == nd.Protocol && len(p.Payload) >= 8 {
+		if s := discovery(p.Payload); s != "" {
+			return s
+		}
 		return fmt.Sprintf("ICMPv6 type %d code %d pointer %d", p.Payload[0], p.Payload[1], p.Payload[7])
 	}
 	if !mipv6.VerifyChecksum(p.Payload, src, dst) {
@@ -40,7 +47,7 @@ func payload(p *mipv6.Packet) string {
 	if err != nil {
 		return err.Error()
 	}
-	return DescribeMessage(m)
+	return message(m)
 }
 
 func neighbour(m *nd.Message) string {
@@ -63,8 +70,8 @@ func neighbour(m *nd.Message) string {
 	return s
 }
 
-// DescribeMessage is a message in one line.
-func DescribeMessage(m mipv6.Message) string {
+// message is a message in one line.
+func message(m mipv6.Message) string {
 	s := m.Type().String()
 	var options []mipv6.Option
 	switch m := m.(type) {

@@ -1,0 +1,260 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/peer"
+)
+
+// Config configures a Node. Zero fields have defaults where named.
+type Config struct {
+	// Self is this replica's care-of address.
+	Self netip.Addr
+	// Lifetime is that of registrations; default DefaultLifetime.
+	Lifetime time.Duration
+	// Timeout bounds the verbs; default DefaultTimeout.
+	Timeout time.Duration
+	// MaxEntries bounds the connections relayed for others, and those of ours
+	// that others relay; default DefaultMaxEntries each.
+	MaxEntries int
+	// InUse tells whether a connection is alive at this replica: then it stays
+	// registered. Default: always.
+	InUse func(Conn) bool
+	// Local are the live connections of a contact address at this replica: those
+	// that are not registered anywhere are, when the contact node moves away.
+	// Default: none. Both are called without locks held and must end by themselves.
+	Local func(contact netip.Addr) []Conn
+	// Moved is told that another replica has announced itself as contact node.
+	Moved  func(contact, node netip.Addr)
+	Logger *slog.Logger
+}
+
+// Caller is the replicas' secure channel: *peer.Node.
+type Caller interface {
+	Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error)
+}
+
+// Deps are what a Node works with.
+type Deps struct {
+	Plane dataplane.Plane
+	// Peers is the channel; nil where there is only this replica.
+	Peers Caller
+	Now   func() time.Time // default time.Now
+}
+
+// Contact is a contact address and those who share it.
+type Contact struct {
+	Address netip.Addr
+	// ContactNodes may announce themselves, Replicas may have connections
+	// relayed. This replica may be among them.
+	ContactNodes, Replicas []netip.Addr
+	// Direct: what this replica sends in a relayed connection goes straight to
+	// the client, with the contact address as source, not back through the anchor.
+	Direct bool
+}
+
+// Node is the owner's and the anchor's half at one replica. Its methods are safe
+// for concurrent use.
+type Node struct {
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+	able bool // the data plane can relay
+
+	ctx  context.Context // ends when the node closes
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu       sync.Mutex
+	contacts map[netip.Addr]*contact
+	owned    map[Conn]*own
+	cache    *Cache
+	bound    map[dataplane.Flow]bool // clients that are bound here
+	routes   map[Conn]dataplane.Route
+	counts   counters
+}
+
+// contact is one contact address.
+type contact struct {
+	Contact
+	node   netip.Addr // the contact node, as far as known
+	active bool       // it is this replica
+}
+
+// New makes a node without contact addresses. Run must run for leases to be
+// renewed.
+func New(cfg Config, deps Deps) *Node {
+	setDefault(&cfg.Lifetime, DefaultLifetime)
+	setDefault(&cfg.Timeout, DefaultTimeout)
+	if cfg.MaxEntries <= 0 {
+		cfg.MaxEntries = DefaultMaxEntries
+	}
+	if cfg.InUse == nil {
+		cfg.InUse = func(Conn) bool { return true }
+	}
+	if cfg.Local == nil {
+		cfg.Local = func(netip.Addr) []Conn { return nil }
+	}
+	if cfg.Moved == nil {
+		cfg.Moved = func(_, _ netip.Addr) {}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	n := &Node{
+		cfg: cfg, deps: deps, log: cfg.Logger,
+		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
+		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
+		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+	}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	return n
+}
+
+func setDefault(d *time.Duration, v time.Duration) {
+	if *d <= 0 {
+		*d = v
+	}
+}
+
+// Run renews leases and lets those of others lapse, until ctx ends.
+func (n *Node) Run(ctx context.Context) {
+	ticker := time.NewTicker(sweep)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.ctx.Done():
+			return
+		case <-ticker.C:
+			n.sweep()
+		}
+	}
+}
+
+// Close ends everything under way. Routes go with the data plane's contacts.
+func (n *Node) Close() {
+	n.stop()
+	n.work.Wait()
+}
+
+// Add makes a contact address known: the contact node is the first of its contact
+// nodes that is not this replica, until SetContactNode says otherwise.
+func (n *Node) Add(c Contact) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := &contact{Contact: c}
+	for _, a := range c.ContactNodes {
+		if a != n.cfg.Self {
+			ct.node = a
+			break
+		}
+	}
+	n.contacts[c.Address] = ct
+}
+
+// Remove forgets a contact address, whose routes the data plane removes with it.
+func (n *Node) Remove(contact netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.contacts, contact)
+	n.cache.Forget(contact)
+	for c := range n.owned {
+		if c.Contact.Addr() == contact {
+			delete(n.owned, c)
+		}
+	}
+	for c := range n.routes {
+		if c.Contact.Addr() == contact {
+			delete(n.routes, c)
+		}
+	}
+	for f := range n.bound {
+		if f.Home == contact {
+			delete(n.bound, f)
+		}
+	}
+}
+
+// SetContactNode says which replica is the contact node; it may be this one.
+func (n *Node) SetContactNode(contact, node netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ct := n.contacts[contact]; ct != nil {
+		ct.active = node == n.cfg.Self
+		if node.IsValid() {
+			ct.node = node
+		}
+	}
+}
+
+// SetBound says whether a client is bound to this replica: then what is relayed
+// for others takes the optimised route to the client.
+func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f := dataplane.Flow{Home: contact, Client: client}
+	if n.bound[f] == bound {
+		return
+	}
+	if bound {
+		n.bound[f] = true
+	} else {
+		delete(n.bound, f)
+	}
+	for c := range n.routes {
+		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+			n.syncQuietly(c)
+		}
+	}
+}
+
+// CanRelay reports whether a connection of the contact address can be relayed to
+// or from here: another replica shares it, and the data plane is able to.
+func (n *Node) CanRelay(contact netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[contact]
+	return ct != nil && n.able && n.deps.Peers != nil && (ct.active || ct.node.IsValid()) &&
+		slices.ContainsFunc(ct.Replicas, func(a netip.Addr) bool { return a != n.cfg.Self })
+}
+
+// Knows reports whether the connection is registered: served here and relayed by
+// an anchor, or about to be, or relayed here.
+func (n *Node) Knows(c Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, relayed := n.cache.Lookup(n.deps.Now(), c)
+	o := n.owned[c]
+	return relayed || o != nil && o.live
+}
+
+// candidates are the replicas that may be the anchor, the likeliest first.
+func (n *Node) candidates(ct *contact, first netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	add := func(a netip.Addr) {
+		if a.IsValid() && (a != n.cfg.Self || ct.active) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	add(first)
+	if ct.active {
+		add(n.cfg.Self)
+		return out
+	}
+	add(ct.node)
+	for _, a := range ct.ContactNodes {
+		add(a)
+	}
+	return out
+}

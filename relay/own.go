@@ -1,0 +1,137 @@
+package relay
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+)
+
+// own is what an owner knows of one of its relayed connections.
+type own struct {
+	sequence uint16     // the last number used
+	anchor   netip.Addr // where it is registered, ourselves at the contact node
+	former   netip.Addr // the anchor before, whose late packets are still taken
+	live     bool       // its packets come here, or may at any moment
+	held     bool       // nothing goes in or out
+	lost     bool       // another replica has registered it: we are silent
+	busy     bool       // an update is under way
+	marked   time.Time  // until then the number is the acceptor's to choose
+	renew    time.Time
+	expires  time.Time // of the registration, zero if there is none
+}
+
+// route is what the data plane is to do with a connection: false for nothing of
+// its own. The lock is held.
+func (n *Node) route(c Conn) (dataplane.Route, bool) {
+	o := n.owned[c]
+	ct := n.contacts[c.Contact.Addr()]
+	if ct == nil {
+		return dataplane.Route{}, false
+	}
+	if o != nil {
+		switch {
+		case o.held, o.lost:
+			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
+		case o.live && n.bound[c.Flow().ClientFlow()]:
+			return dataplane.Route{}, false // it goes the client's way
+		case o.live && o.anchor != n.cfg.Self:
+			if ct.Direct && !o.expires.IsZero() && !n.deps.Now().Before(o.expires) {
+				// The lease is over: another may have the connection. Through an
+				// anchor we would not be heard; this way we would.
+				return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
+			}
+			kind := dataplane.Relayed
+			if ct.Direct {
+				kind = dataplane.Direct
+			}
+			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
+		case o.live:
+			return dataplane.Route{}, false
+		}
+	}
+	if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Owner != n.cfg.Self {
+		return dataplane.Route{Kind: dataplane.RelayTo, Peer: e.Owner, Via: n.via(c)}, true
+	}
+	return dataplane.Route{}, false
+}
+
+// former is the anchor before, if it was another replica.
+func (n *Node) former(o *own) netip.Addr {
+	if o.former == n.cfg.Self || o.former == o.anchor {
+		return netip.Addr{}
+	}
+	return o.former
+}
+
+func (n *Node) via(c Conn) dataplane.RouteKind {
+	if n.bound[c.Flow().ClientFlow()] {
+		return dataplane.Optimised
+	}
+	return dataplane.Tunnelled
+}
+
+// sync makes the route of a connection what its state says. The lock is held.
+func (n *Node) sync(c Conn) error {
+	want, some := n.route(c)
+	have, had := n.routes[c]
+	switch {
+	case some && (!had || want != have):
+		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
+			delete(n.routes, c) // unknown: the next sync tries again
+			return err
+		}
+		n.routes[c] = want
+	case !some && had:
+		if err := n.deps.Plane.RemoveRoute(c.Flow()); err != nil {
+			return err
+		}
+		delete(n.routes, c)
+	}
+	return nil
+}
+
+// syncQuietly is sync where nobody waits for the outcome.
+func (n *Node) syncQuietly(c Conn) {
+	if err := n.sync(c); err != nil {
+		n.log.Error("route of a relayed connection not set", "connection", c.String(), "err", err)
+	}
+}
+
+// settle notes who the anchor is; the one before may still send late packets.
+func (o *own) settle(anchor netip.Addr) {
+	if o.anchor != anchor {
+		o.anchor, o.former = anchor, o.anchor
+	}
+}
+
+// granted notes a registration.
+func (o *own) granted(now time.Time, lifetime time.Duration) {
+	o.expires, o.renew = now.Add(lifetime), now.Add(lifetime/3)
+}
+
+// ownOf finds or makes the record of a connection. The lock is held.
+func (n *Node) ownOf(c Conn) (*own, error) {
+	if n.contacts[c.Contact.Addr()] == nil {
+		return nil, ErrNoContact
+	}
+	if !n.able {
+		return nil, ErrUnsupported
+	}
+	o := n.owned[c]
+	if o == nil {
+		if len(n.owned) >= n.cfg.MaxEntries {
+			return nil, ErrTableFull
+		}
+		o = new(own)
+		n.owned[c] = o
+	}
+	return o, nil
+}
+
+// drop forgets a record; what the anchor's half says of the connection counts
+// again. The lock is held.
+func (n *Node) drop(c Conn) {
+	delete(n.owned, c)
+	n.syncQuietly(c)
+}

@@ -1,0 +1,133 @@
+package relay
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6"
+)
+
+// batch is what is to be told one anchor about one contact address.
+type batch struct{ contact, anchor netip.Addr }
+
+// sweep renews the leases of connections that are in use, gives those of others
+// back, and lets lapse what nobody renewed here.
+func (n *Node) sweep() {
+	now := n.deps.Now()
+	n.mu.Lock()
+	for _, e := range n.cache.Poll(now) {
+		if e.Owner != n.cfg.Self {
+			n.log.Info("relayed connection lapsed", "connection", e.Conn.String(), "owner", e.Owner)
+		}
+		n.syncQuietly(e.Conn)
+	}
+	var due []Conn
+	for c, o := range n.owned {
+		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
+			continue
+		}
+		due = append(due, c)
+	}
+	n.mu.Unlock()
+	slices.SortFunc(due, Conn.Compare)
+	batches := make(map[batch][]Request)
+	for _, c := range due {
+		used := n.used(c, now)
+		n.mu.Lock()
+		o := n.owned[c]
+		if o == nil || o.busy || o.held {
+			n.mu.Unlock()
+			continue
+		}
+		r := Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime}
+		if !used || n.bound[c.Flow().ClientFlow()] {
+			r.Lifetime = 0
+		}
+		b := batch{c.Contact.Addr(), o.anchor}
+		silent := o.lost || !o.live
+		if r.Lifetime == 0 {
+			n.drop(c)
+		} else if o.live {
+			n.syncQuietly(c) // a lease may have lapsed
+		}
+		n.mu.Unlock()
+		if !silent {
+			batches[b] = append(batches[b], r)
+		}
+	}
+	for b, all := range batches {
+		n.work.Go(func() {
+			for part := range slices.Chunk(all, maxBatch) {
+				n.renew(b, part)
+			}
+		})
+	}
+}
+
+// used tells whether a connection is alive, or was so lately that late segments of
+// it may come.
+func (n *Node) used(c Conn, now time.Time) bool {
+	if n.cfg.InUse(c) {
+		return true
+	}
+	last, err := n.deps.Plane.LastUsed(c.Flow())
+	if err != nil {
+		n.log.Warn("last use of a relayed connection unknown", "connection", c.String(), "err", err)
+		return true
+	}
+	return !last.IsZero() && now.Sub(last) < idleUse
+}
+
+// renew tells the anchor, or who may have become it.
+func (n *Node) renew(b batch, all []Request) {
+	nodes, err := n.nodes(b.contact, b.anchor)
+	if err != nil {
+		return
+	}
+	for _, node := range nodes {
+		var results []Result
+		if node == n.cfg.Self {
+			for _, r := range all {
+				results = append(results, n.decide(r))
+			}
+		} else if results, _, err = n.tell(n.ctx, node, all); err != nil {
+			continue
+		}
+		var left []Request
+		for i, r := range all {
+			if results[i].Status == mipv6.StatusNotHomeAgent {
+				left = append(left, r)
+			} else if r.Lifetime > 0 {
+				n.renewed(node, r, results[i])
+			}
+		}
+		if all = left; len(all) == 0 {
+			return
+		}
+	}
+	n.log.Warn("relayed connections not renewed: no contact node", "contact", b.contact, "connections", len(all), "err", errors.Join(ErrNoAnchor, err))
+}
+
+// renewed notes the outcome for one connection.
+func (n *Node) renewed(node netip.Addr, r Request, res Result) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.owned[r.Conn]
+	if o == nil || o.sequence != r.Sequence || o.busy || n.deps.Now().Before(o.marked) {
+		return // it went on meanwhile
+	}
+	switch res.Status {
+	case mipv6.StatusAccepted:
+		o.settle(node)
+		o.granted(n.deps.Now(), res.Lifetime)
+	case mipv6.StatusSequenceOutOfWindow, mipv6.StatusAdministrativelyProhibited:
+		n.log.Warn("connection is relayed to another replica", "connection", r.Conn.String(), "anchor", node, "last", res.Last)
+		o.lost = true
+		o.renew = n.deps.Now().Add(n.cfg.Lifetime)
+	default:
+		return // again at the next sweep
+	}
+	n.syncQuietly(r.Conn)
+}

@@ -1,0 +1,87 @@
+package relay
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+
+	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/peer"
+)
+
+// Collect gets the other replicas' registrations before this replica registers at
+// the home agent: from the first packet on that comes here, it goes to its owner
+// and draws no reset. Who does not answer in time is left out, and registers
+// itself when it hears of us.
+func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
+	n.ask(ctx, contact, phaseCollect)
+}
+
+// Announce tells the other replicas that this one is contact node, and takes what
+// changed since Collect.
+func (n *Node) Announce(ctx context.Context, contact netip.Addr) {
+	n.mu.Lock()
+	for _, c := range n.ownedOf(contact) {
+		if o := n.owned[c]; o.live && !o.lost {
+			// Ours, relayed by another until now.
+			o.settle(n.cfg.Self)
+			res := n.cache.Update(n.deps.Now(), Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+			if res.Status == mipv6.StatusAccepted {
+				o.granted(n.deps.Now(), res.Lifetime)
+			}
+			n.syncQuietly(c)
+		}
+	}
+	n.mu.Unlock()
+	n.ask(ctx, contact, phaseAnnounce)
+}
+
+// ask calls all other replicas of a contact address at once.
+func (n *Node) ask(ctx context.Context, contact netip.Addr, p phase) {
+	n.mu.Lock()
+	ct := n.contacts[contact]
+	var nodes []netip.Addr
+	if ct != nil && n.deps.Peers != nil {
+		nodes = ct.Replicas
+	}
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, collectTimeout, ErrTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, node := range nodes {
+		if node != n.cfg.Self {
+			wg.Go(func() { n.askOne(ctx, contact, node, p) })
+		}
+	}
+	wg.Wait()
+}
+
+func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase) {
+	b, err := n.deps.Peers.Call(ctx, node, peer.KindAnchor, marshalAnchor(contact, p))
+	var all []Request
+	if err == nil {
+		var about netip.Addr
+		if about, all, err = parseUpdates(b, node); err == nil && about != contact {
+			err = ErrMalformed
+		}
+	}
+	if err != nil {
+		n.log.Info("replica not asked for its relayed connections", "contact", contact, "replica", node, "err", err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.contacts[contact] == nil {
+		return
+	}
+	for _, r := range all {
+		if o := n.owned[r.Conn]; o != nil && o.live && !o.lost {
+			continue // ours; what the other has is old
+		}
+		if res := n.cache.Update(n.deps.Now(), r); res.Status == mipv6.StatusAccepted {
+			n.syncQuietly(r.Conn)
+		} else {
+			n.log.Debug("registration not taken over", "connection", r.Conn.String(), "owner", node, "status", res.Status)
+		}
+	}
+}
