@@ -56,7 +56,10 @@ func (c *Capture) Fields(ctx context.Context, filter string, fields ...string) (
 // bad checksums (those of Mobility Headers included) and resets. An empty list
 // is the good answer.
 func (c *Capture) Problems(ctx context.Context) ([]string, error) {
-	problems, err := c.Frames(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset))
+	// What applications send is theirs: tshark would take random bytes for one
+	// of many protocols (Q.931 was seen) and find that malformed.
+	problems, err := c.tshark(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset),
+		"-d", "tcp.port==1-65535,data")
 	if err != nil {
 		return nil, err
 	}
