@@ -91,13 +91,11 @@ func guest(env []string) (status int, err error) {
 type mount struct{ kind, at, data string }
 
 func mountAll(env []string) error {
-	// The program may lie where the guest's own /tmp will be.
-	self, err := os.ReadFile("/proc/self/exe")
-	if errors.Is(err, os.ErrNotExist) { // no /proc yet
-		self, err = os.ReadFile(os.Args[0])
-	}
+	// The program may lie where the guest's own /tmp will be. /proc is the host's
+	// still: /proc/self/exe would be the kernel that we run in.
+	self, err := os.ReadFile(os.Args[0])
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the guest's init: %w", err)
 	}
 	mounts := []mount{
 		{"proc", "/proc", ""},
