@@ -37,7 +37,7 @@ const (
 // Every message, byte for byte as linux/xfrm.h has it (little-endian hosts).
 func TestMessages(t *testing.T) {
 	f := dataplane.Flow{Home: homeAddr, Client: clientAddr}
-	optimised, held := flowRules(f, dataplane.Optimised, careOfAddr), flowRules(f, dataplane.Held, careOfAddr)
+	optimised, held := flowRules(f, dataplane.Optimised, careOfAddr, false), flowRules(f, dataplane.Held, careOfAddr, false)
 	contact := contactRules(dataplane.Contact{Home: homeAddr, CareOf: careOfAddr, HomeAgent: clientAddr})
 	selectors := func(src, dst string) string {
 		return dst + src + ports + "0a00" + "8080" + "00" + "000000" + "00000000" + "00000000"
@@ -119,7 +119,7 @@ func TestBatch(t *testing.T) {
 		m.Header.Type, m.Data = netlink.Error, nlenc.Int32Bytes(-int32(errno))
 		return m
 	}
-	r := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr)
+	r := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr, false)
 	var pending []netlink.Message
 	batches := 0
 	c := conn{nltest.Dial(func(requests []netlink.Message) ([]netlink.Message, error) {
@@ -192,7 +192,7 @@ func TestReport(t *testing.T) {
 
 // FuzzParse reads any message of the kernel.
 func FuzzParse(f *testing.F) {
-	all := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr)
+	all := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr, false)
 	f.Add(all.states[0].message(msgNewState).Data)
 	f.Add(all.policies[0].message(msgNewPolicy).Data)
 	f.Add(make([]byte, 80))
