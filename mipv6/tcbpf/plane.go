@@ -28,10 +28,12 @@ type Plane struct {
 	host     *hostnet.Host
 	programs *programs
 
-	ring   *ringbuf.Reader
-	events chan dataplane.Event
-	icmp   *pathmtu.Sockets
-	tells  atomic.Int32 // Packet Too Big messages that may still be sent in this second
+	ring      *ringbuf.Reader
+	events    chan dataplane.Event
+	takenRing *ringbuf.Reader
+	taken     chan []byte
+	icmp      *pathmtu.Sockets
+	tells     atomic.Int32 // Packet Too Big messages that may still be sent in this second
 
 	keeper   *keeper // nil: nothing can be kept, for the reason in noKeeper
 	noKeeper error
@@ -68,6 +70,7 @@ func New(cfg Config) (*Plane, error) {
 		cfg:         cfg,
 		logger:      cfg.Logger,
 		events:      make(chan dataplane.Event, cfg.MaxEvents),
+		taken:       make(chan []byte, cfg.MaxEvents),
 		contacts:    map[netip.Addr]*contact{},
 		flows:       map[dataplane.Flow]*flow{},
 		connections: map[path]map[dataplane.Flow]*flow{},
@@ -94,6 +97,9 @@ func (p *Plane) start() (err error) {
 	kept, err := p.prepare()
 	if err != nil {
 		return err
+	}
+	if p.takenRing, err = ringbuf.NewReader(p.programs.Taken); err != nil {
+		return fmt.Errorf("reading packets: %w", err)
 	}
 	if p.icmp, err = pathmtu.Open(); err != nil {
 		return err
@@ -135,6 +141,7 @@ func (p *Plane) start() (err error) {
 		}
 	}
 	p.loops.Go(func() { p.readEvents() })
+	p.loops.Go(func() { p.readTaken() })
 	p.loops.Go(func() { p.readTooBig() })
 	p.loops.Go(func() { p.follow(ctx, changes) })
 	return nil
@@ -205,6 +212,9 @@ func (p *Plane) release() error {
 	}
 	if p.ring != nil {
 		errs = append(errs, p.ring.Close())
+	}
+	if p.takenRing != nil {
+		errs = append(errs, p.takenRing.Close())
 	}
 	if p.icmp != nil {
 		errs = append(errs, p.icmp.Close())
