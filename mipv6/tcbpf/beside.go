@@ -44,9 +44,9 @@ const (
 	besideMouth   = 147
 )
 
-// NewBeside loads the programs and puts them at the host's interface. What is
-// steered is told in events, which stays the caller's to close, after Close; host
-// and icmp are the caller's too.
+// NewBeside loads the programs; they stand at the host's interface, which has a
+// clsact qdisc, while there is a contact address. What is steered is told in events,
+// which stays the caller's to close, after Close; host and icmp are the caller's too.
 func NewBeside(cfg Config, host *hostnet.Host, icmp *pathmtu.Sockets, events chan dataplane.Event) (*Beside, error) {
 	cfg = cfg.withDefaults()
 	cfg.beside, cfg.IgnoreHomeAddress = true, true
@@ -82,11 +82,8 @@ func (b *Beside) start() error {
 		return err
 	}
 	b.mouths = true
-	nl, link := p.host.Netlink, p.host.Link
-	err = errors.Join(
-		attachOne(nl, link, netlink.HANDLE_MIN_EGRESS, besideEgress, besidePrefix+"leave", b.programs.VanycastLeave.FD()),
-		attachOne(nl, link, netlink.HANDLE_MIN_INGRESS, besideIngress, besidePrefix+"ingress", p.programs.VanycastIngress.FD()))
-	if err != nil {
+	// To know that they can be there; a host without contact address spares them.
+	if err := errors.Join(b.attach(), b.Detach()); err != nil {
 		return err
 	}
 	if p.keeper != nil {
@@ -96,6 +93,14 @@ func (b *Beside) start() error {
 	}
 	p.loops.Go(p.readEvents)
 	return nil
+}
+
+// attach puts the programs at the interface.
+func (b *Beside) attach() error {
+	nl, link := b.plane.host.Netlink, b.plane.host.Link
+	return errors.Join(
+		attachOne(nl, link, netlink.HANDLE_MIN_EGRESS, besideEgress, besidePrefix+"leave", b.programs.VanycastLeave.FD()),
+		attachOne(nl, link, netlink.HANDLE_MIN_INGRESS, besideIngress, besidePrefix+"ingress", b.plane.programs.VanycastIngress.FD()))
 }
 
 // AttachMouth puts the program at the mouth of a tunnel; it goes with the tunnel.

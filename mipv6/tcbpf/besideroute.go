@@ -32,6 +32,11 @@ func (b *Beside) SetContact(wanted dataplane.Contact) error {
 	if err := errors.Join(p.putContact(c), p.putRelays(c)); err != nil {
 		return err
 	}
+	if len(p.contacts) == 0 {
+		if err := b.attach(); err != nil {
+			return err
+		}
+	}
 	p.contacts[wanted.Home] = c
 	return nil
 }
@@ -56,6 +61,9 @@ func (b *Beside) RemoveContact(home netip.Addr) error {
 		}
 	}
 	delete(p.contacts, home)
+	if len(p.contacts) == 0 {
+		errs = append(errs, b.Detach())
+	}
 	return errors.Join(errs...)
 }
 
