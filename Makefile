@@ -56,7 +56,7 @@ test-kernel: ## the part of test that needs a kernel with Mobile IPv6, on one th
 	$(GO) test -timeout 40m -count 1 -v -run '^TestKernel$$' ./tests/uml
 
 bench: ## measurements, each against its reference; build/bench.json
-	@scripts/need root go ip iperf3 gcc setpriv
+	@scripts/need root go ip iperf3 gcc setpriv linux.uml modprobe
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/bench ./tests/bench
 	@$(BIN)/bench
