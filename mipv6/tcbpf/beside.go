@@ -78,7 +78,7 @@ func (b *Beside) start() error {
 	if kept != nil {
 		index = kept.Attrs().Index
 	}
-	if err := loadBare(&b.programs, p.cfg, p.host.Link, index, p.programs); err != nil {
+	if err := loadMore(&b.programs, p.cfg, p.host.Link, bare, index, p.programs); err != nil {
 		return err
 	}
 	b.mouths = true

@@ -85,15 +85,17 @@ func load(cfg Config, link netlink.Link, keeperIndex int) (*programs, error) {
 	return p, nil
 }
 
-// loadBare loads programs into p (a pointer to a structure of them) that stand
-// at interfaces without link header: where packets are kept, and at the mouths of
-// tunnels. They work on the maps of the others.
-func loadBare(p any, cfg Config, link netlink.Link, keeperIndex int, shared *programs) error {
+// bare is the link header where packets are kept, and at the mouths of tunnels.
+const bare = 0
+
+// loadMore loads more programs into p (a pointer to a structure of them), which
+// work on the maps of the others; standing is the link header where they stand.
+func loadMore(p any, cfg Config, link netlink.Link, standing uint32, keeperIndex int, shared *programs) error {
 	header, err := linkHeader(link)
 	if err != nil {
 		return err
 	}
-	spec, err := specification(cfg, link, 0, header, keeperIndex)
+	spec, err := specification(cfg, link, standing, header, keeperIndex)
 	if err != nil {
 		return err
 	}

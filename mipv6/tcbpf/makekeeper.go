@@ -53,7 +53,7 @@ func (p *Plane) makeKeeper(tun *os.File, index int) error {
 // startKeeper puts the programs at the interface, and begins to read.
 func (p *Plane) startKeeper(link netlink.Link) error {
 	var programs keeperPrograms
-	if err := loadBare(&programs, p.cfg, p.host.Link, link.Attrs().Index, p.programs); err != nil {
+	if err := loadMore(&programs, p.cfg, p.host.Link, bare, link.Attrs().Index, p.programs); err != nil {
 		return err
 	}
 	// The filters hold the programs; the descriptors have done their work.
