@@ -22,7 +22,8 @@ func (w *work) start(g *Agent, k ActionKind, f func(context.Context) Event) {
 	result := make(chan Event, 1)
 	w.result, w.cancel = result, cancel
 	w.begin(k)
-	g.wg.Go(func() { result <- f(ctx) })
+	g.wg.Add(1)
+	g.crew.Go(func() { defer g.wg.Done(); result <- f(ctx) })
 }
 
 // stop cancels what is under way.
