@@ -53,8 +53,8 @@ test-kernel: ## what needs a kernel with Mobile IPv6, on one that has it, withou
 	@scripts/need go ip tc ping tcpdump tshark telnet setpriv linux.uml modprobe
 	$(GO) test -timeout 60m -count 1 -v -run '^TestKernel$$' ./tests/uml
 
-bench: ## measurements, each against its reference; build/bench.json
-	@scripts/need root go ip iperf3 gcc setpriv
+bench: ## measurements, each against its reference; docs/benchmarks.md, build/bench.json
+	@scripts/need root go ip ss iperf3 gcc setpriv curl apache2
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/bench ./tests/bench
 	@$(BIN)/bench

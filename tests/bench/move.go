@@ -46,29 +46,10 @@ func measureMoves(ctx context.Context, tb lab.TB, b *bench) error {
 		name := "extract_insert_empty"
 		if queued > 0 {
 			name = fmt.Sprintf("extract_insert_%dk", queued>>10)
-		} else {
-			b.bare = median(theirs)
 		}
 		b.results.add(name, median(ours), "µs", median(theirs))
 	}
 	return nil
-}
-
-// bareMove measures the reference alone.
-func bareMove(ctx context.Context, tb lab.TB, queued int) (float64, error) {
-	h, bare, err := moveHost(ctx, tb)
-	if err != nil {
-		return 0, err
-	}
-	var values []float64
-	for range moveRuns {
-		v, err := runBare(ctx, h, bare, queued)
-		if err != nil {
-			return 0, err
-		}
-		values = append(values, v)
-	}
-	return median(values), nil
 }
 
 // moveHost makes a host with one address and compiles the reference.
