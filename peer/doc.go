@@ -30,3 +30,6 @@ const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
+
+// KindKeys: IPsec keys for a contact node, from a replica that was given them.
+const KindKeys Kind = 24

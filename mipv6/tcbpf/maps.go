@@ -47,6 +47,7 @@ type mapBinding struct {
 type mapTunnel struct {
 	LastUsed          uint64
 	CareOf, HomeAgent address
+	Protect, Pad      uint32
 }
 
 // route is the route that the entry says.

@@ -51,6 +51,8 @@ func Run(t *testing.T, b Backend) {
 		{"Handoff", testHandoff},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
+		{"Protect", testProtect},
+		{"ESPHomeAddress", testESPHomeAddress},
 		{"Relay", testRelay},
 		{"RelaySizes", testRelaySizes},
 		{"RelayStrangers", testRelayStrangers},

@@ -71,6 +71,16 @@ struct tunnel {
 	__u64 last_used;
 	struct address care_of;
 	struct address home_agent;
+	__u32 protect; /* 1: Mobility Headers pass by the daemon, which protects them */
+	__u32 pad;
+};
+
+/* A whole IPv6 packet that the daemon sends on; a Mobility Header that is longer is none. */
+#define TAKEN_MAX 1280U
+
+struct taken {
+	__u32 length;
+	__u8 packet[TAKEN_MAX];
 };
 
 /* What the signalling must answer: a Binding Error is due. */
@@ -117,6 +127,7 @@ enum counter {
 	MOBILITY_IN,
 	HOME_AGENT_OUT,
 	HOME_AGENT_IN,
+	MOBILITY_TAKEN,
 	DROP_CONTACT_GONE,
 	DROP_DESTINATION,
 	DROP_NATIVE,
@@ -125,6 +136,7 @@ enum counter {
 	DROP_ROOM,
 	DROP_SIZE,
 	DROP_CONGESTION,
+	DROP_UNPROTECTED,
 	DROP_FOREIGN_TUNNEL,
 	DROP_FORWARDED,
 	DROP_NOT_OWNER,
@@ -174,6 +186,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} taken SEC(".maps");
 
 function void count(__u32 what)
 {
