@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -131,6 +132,9 @@ func (c *conn) writeLoop() error {
 			case <-c.ctx.Done():
 				return context.Cause(c.ctx)
 			case <-c.wake:
+				// Who is about to enqueue more may go first: one record and one
+				// segment for many messages.
+				runtime.Gosched()
 				continue
 			case <-heartbeat.C:
 				buf = header{typ: framePing}.append(buf)
