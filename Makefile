@@ -40,7 +40,7 @@ lab-down: ## ends what make lab left
 	@$(BIN)/demo -down
 
 test: ## unit, scenario, laboratory and end to end; on this kernel
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git linux.uml modprobe scapy
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git strace linux.uml modprobe scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 -skip '^TestKernel$$' ./...
 

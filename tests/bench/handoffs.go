@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vanycast/vanycast/tcpcp/benchmark"
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
 )
@@ -60,14 +61,14 @@ func measureHandoffs(ctx context.Context, tb lab.TB, b *bench) error {
 	if err != nil {
 		return err
 	}
-	h, bare, err := moveHost(ctx, tb)
+	bare, err := benchmark.NewReference(ctx, n.Dir())
 	if err != nil {
 		return err
 	}
 	both := []int{daemons["glass"].Pid(), daemons["reich"].Pid()}
-	var rates, used, moves []float64
+	var rates, used, bareMoves []float64
 	for range handoffRounds {
-		move, err := runBare(ctx, h, bare, 0)
+		move, err := bare.Run(ctx, 0, moves)
 		if err != nil {
 			return err
 		}
@@ -75,9 +76,9 @@ func measureHandoffs(ctx context.Context, tb lab.TB, b *bench) error {
 		if err != nil {
 			return err
 		}
-		moves, rates, used = append(moves, move), append(rates, rate), append(used, each)
+		bareMoves, rates, used = append(bareMoves, micros(move)), append(rates, rate), append(used, each)
 	}
-	each, move := median(used), median(moves)
+	each, move := median(used), median(bareMoves)
 	b.results.add("handoff_processor_time", each, "µs", move)
 	b.results.add("handoffs_per_core", 1e6/each, "1/s", 1e6/move)
 	b.results.add("handoffs_per_second", median(rates), "1/s", 1e6/move)

@@ -3,7 +3,7 @@
 // in build/bench.json, and after a whole run writes it into docs/benchmarks.md.
 //
 //   - extract+insert of a TCP endpoint (package tcpcp) against the bare system
-//     calls of a C program (reference/bare.c), empty and with 64 KB in both
+//     calls of a C program (package tcpcp/benchmark), empty and with 64 KB in both
 //     queues: processor time;
 //   - throughput of route-optimised and of tunnelled traffic against plain
 //     IPv6 at the same MTU (iperf3, medians of interleaved runs);
