@@ -93,7 +93,11 @@ func (g *Agent) awaitReady(ctx context.Context, o Offer) {
 	if !ok {
 		return
 	}
-	timer := time.NewTimer(time.Until(binder.Ready(o.Client.Addr())))
+	wait := time.Until(binder.Ready(o.Client.Addr()))
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -176,6 +180,11 @@ func (g *Agent) serveOutcome(ctx context.Context, from netip.Addr, b []byte) ([]
 
 // await returns the outcome of an attempt, VerdictPending if it takes too long.
 func (g *Agent) await(ctx context.Context, at *attempt) Outcome {
+	select {
+	case <-at.decided:
+		return at.outcome
+	default:
+	}
 	timer := time.NewTimer(askWait)
 	defer timer.Stop()
 	select {
