@@ -331,7 +331,7 @@ func (d *Donor) lose(now time.Time) []Action {
 	where := "neither the target nor the client can be asked"
 	switch {
 	case d.theirs && d.speaks:
-		where = "the target has it, and cannot be asked"
+		where = "the client has heard the target"
 	case d.theirs:
 		where = "the client is bound to the target, which cannot be asked"
 	}
