@@ -219,20 +219,62 @@ func exchange(t *testing.T, what string, from, to mhsock.Conn, p mipv6.Packet, m
 	}
 }
 
+// declared is an end whose ESP is the kernel's, told by an Endpoint.
+func declared(t *testing.T, h *lab.Host, side ipsec.Side, g ipsec.Generation) (*ipsec.Endpoint, mhsock.Conn) {
+	t.Helper()
+	var e *ipsec.Endpoint
+	var conn mhsock.Conn
+	if err := h.Do(func() error {
+		kernel, err := xfrm.NewESP()
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() {
+			if err := kernel.Close(); err != nil {
+				t.Error(err)
+			}
+			for _, what := range []string{"state", "policy"} {
+				if left, err := xfrmCommand(t, h, what); err != nil || strings.Contains(left, "proto esp") {
+					t.Errorf("left behind: %v\n%s", err, left)
+				}
+			}
+		})
+		m := &memory{}
+		if e, err = ipsec.New(ipsec.Config{Kernel: kernel, Pairs: []ipsec.PairConfig{{Pair: pair, Side: side, Generations: []ipsec.Generation{g}, Store: m}}}); err != nil {
+			return err
+		}
+		s, err := mhsock.Open(nil)
+		if err == nil {
+			conn = ipsec.NewKernelConn(e, s)
+		}
+		return err
+	}); err != nil {
+		t.Fatalf("the kernel of %s: %v", h.Name(), err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e, conn
+}
+
 // Our ESP and the kernel's are the same on the wire: each end ours and the other
-// the kernel's, both algorithms, all four associations; and tshark, which is
-// neither, opens all of it with the keys.
+// the kernel's, told by ip-xfrm(8) and by an Endpoint, both algorithms, all four
+// associations; and tshark, which is neither, opens all of it with the keys.
 func TestKernel(t *testing.T) {
 	for _, algorithm := range esp.Algorithms() {
 		for side, name := range map[ipsec.Side]string{ipsec.Replica: "our replica", ipsec.HomeAgent: "our home agent"} {
-			t.Run(string(algorithm)+"/"+name, func(t *testing.T) {
-				testKernel(t, algorithm, side)
-			})
+			for by, declare := range map[string]bool{"ip": false, "endpoint": true} {
+				t.Run(string(algorithm)+"/"+name+"/"+by, func(t *testing.T) {
+					testKernel(t, algorithm, side, declare)
+				})
+			}
 		}
 	}
 }
 
-func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side) {
+func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side, declare bool) {
 	k := newKernelNet(t)
 	needESP(t, k.agent)
 	g := generate(t, 1, algorithm)
@@ -246,14 +288,29 @@ func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side) {
 			t.Fatal(err)
 		}
 		p := native(t, k.agent)
-		setTunnel = func() error { return p.SetTunnel(tunnel) }
-		kernelEnd{t, k.agent, g}.agent()
-		replica, agent = open(t, k.replica, e, nil), open(t, k.agent, nil, nil)
+		replica = open(t, k.replica, e, nil)
+		if declare {
+			var end *ipsec.Endpoint
+			end, agent = declared(t, k.agent, ipsec.HomeAgent, g)
+			setTunnel = func() error { return ipsec.NewPlane(end, p).SetTunnel(tunnel) }
+		} else {
+			setTunnel = func() error { return p.SetTunnel(tunnel) }
+			kernelEnd{t, k.agent, g}.agent()
+			agent = open(t, k.agent, nil, nil)
+		}
 	} else {
 		p := bpf(t, k.agent)
 		setTunnel = func() error { return ipsec.NewPlane(e, p).SetTunnel(tunnel) }
-		kernelEnd{t, k.replica, g}.replica()
-		replica, agent = open(t, k.replica, nil, nil), open(t, k.agent, e, p.Taken())
+		agent = open(t, k.agent, e, p.Taken())
+		if declare {
+			if err := native(t, k.replica).SetContact(contact); err != nil {
+				t.Fatal(err)
+			}
+			_, replica = declared(t, k.replica, ipsec.Replica, g)
+		} else {
+			kernelEnd{t, k.replica, g}.replica()
+			replica = open(t, k.replica, nil, nil)
+		}
 	}
 	client := open(t, k.client, nil, nil)
 	capture, err := k.router.Capture("agent", lab.Filter("ip6"))

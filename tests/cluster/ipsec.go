@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,9 +106,21 @@ func (c *Cluster) makeKeys(ctx context.Context) (err error) {
 	return err
 }
 
-// Vanyctl runs the operator's command line against a host's daemon.
+// VanyctlCommand is the operator's command line, asking a host's daemon.
+func (c *Cluster) VanyctlCommand(ctx context.Context, host string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, filepath.Join(c.bin, "vanyctl"), append([]string{"--socket", c.Socket(host)}, args...)...)
+}
+
+// Vanyctl runs it, and gives its standard output.
 func (c *Cluster) Vanyctl(ctx context.Context, host string, args ...string) (string, error) {
-	return c.vanyctl(ctx, append([]string{"--socket", c.Socket(host)}, args...)...)
+	var stderr strings.Builder
+	cmd := c.VanyctlCommand(ctx, host, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("vanyctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return string(out), nil
 }
 
 // AddressOf is the address of a host of the laboratory, as text.
