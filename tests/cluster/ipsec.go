@@ -19,6 +19,9 @@ type IPsec struct {
 	// Without are contact nodes that get no keys, and are configured as if there
 	// were no IPsec.
 	Without []string
+	// KeysOnlyAtHomeAgent: no replica is configured for IPsec, and yet the home agent
+	// has keys for each.
+	KeysOnlyAtHomeAgent bool
 }
 
 // WithIPsec protects registrations: every contact node of every service shares a
@@ -45,7 +48,7 @@ func (c *Cluster) hasKeys(replica string) bool {
 
 // ipsecMode is the line of a service or of the home agent.
 func (c *Cluster) ipsecMode(host string) string {
-	if c.ipsec == nil || host != "ha" && !c.hasKeys(host) {
+	if c.ipsec == nil || host != "ha" && (!c.hasKeys(host) || c.ipsec.KeysOnlyAtHomeAgent) {
 		return ""
 	}
 	return fmt.Sprintf("ipsec = %q\n", c.ipsec.Mode)
@@ -54,7 +57,7 @@ func (c *Cluster) ipsecMode(host string) string {
 // ipsecSections are a host's [[ipsec]].
 func (c *Cluster) ipsecSections(b *strings.Builder, host string) {
 	c.eachPair(func(s Service, replica string) {
-		if host == "ha" || host == replica {
+		if host == "ha" || host == replica && !c.ipsec.KeysOnlyAtHomeAgent {
 			fmt.Fprintf(b, "\n[[ipsec]]\ncontact_address = %q\ncare_of         = %q\nhome_agent      = %q\nkeys            = %q\n",
 				s.Contact.Addr(), addressOf(replica), lab.HomeAgent, c.Keys(host, s.Name, replica))
 		}
