@@ -89,7 +89,7 @@ func parseESPPolicy(m netlink.Message) (id espPolicyID, ours bool, err error) {
 			if len(data) < 8 {
 				return id, false, fmt.Errorf("%w: mark of %d bytes", errShort, len(data))
 			}
-			id.mark = nlenc.Uint32(data)
+			id.mark = nlenc.Uint32(data[:4])
 		}
 	}
 	return id, !info.sub && info.direction <= forward && info.priority == espPriority, attributes.Err()
