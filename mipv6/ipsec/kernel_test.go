@@ -188,7 +188,10 @@ func bpf(t *testing.T, h *lab.Host) (p *tcbpf.Plane) {
 
 func native(t *testing.T, h *lab.Host) (p *xfrm.Plane) {
 	t.Helper()
-	if err := h.Do(func() (err error) { p, err = xfrm.New(xfrm.Config{Interface: "eth0"}); return err }); err != nil {
+	if err := h.Do(func() (err error) {
+		p, err = xfrm.New(xfrm.Config{Interface: "eth0", Protected: []netip.Addr{pair.Home}})
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -234,7 +237,8 @@ func declared(t *testing.T, h *lab.Host, side ipsec.Side, g ipsec.Generation) (*
 				t.Error(err)
 			}
 			for _, what := range []string{"state", "policy"} {
-				if left, err := xfrmCommand(t, h, what); err != nil || strings.Contains(left, "proto esp") {
+				left, err := h.Output(context.WithoutCancel(t.Context()), "ip", "xfrm", what)
+				if err != nil || strings.Contains(left, "proto esp") {
 					t.Errorf("left behind: %v\n%s", err, left)
 				}
 			}
