@@ -56,6 +56,9 @@ func needESP(t *testing.T, h *lab.Host) {
 	t.Helper()
 	out, err := xfrmCommand(t, h, "state", "add", "src", "2001:db8::1", "dst", "2001:db8::2", "proto", "esp", "spi", "256", "mode", "transport",
 		"enc", "cbc(aes)", "0x"+strings.Repeat("00", 16), "auth", "hmac(sha256)", "0x"+strings.Repeat("00", 32))
+	if err == nil {
+		out, err = xfrmCommand(t, h, "state", "delete", "src", "2001:db8::1", "dst", "2001:db8::2", "proto", "esp", "spi", "256")
+	}
 	if err != nil {
 		t.Skipf("CONFIG_INET6_ESP, CONFIG_XFRM_USER or an algorithm is missing: %s", out)
 	}
@@ -222,6 +225,25 @@ func exchange(t *testing.T, what string, from, to mhsock.Conn, p mipv6.Packet, m
 	}
 }
 
+// explain logs what a kernel did with packets.
+func explain(t *testing.T, h *lab.Host) {
+	ctx := context.WithoutCancel(t.Context())
+	for _, command := range []string{"cat /proc/net/xfrm_stat", "ip -s xfrm policy", "ip -s xfrm state", "tc -s filter show dev eth0 ingress"} {
+		args := strings.Fields(command)
+		out, err := h.Output(ctx, args[0], args[1:]...)
+		if args[0] == "cat" {
+			var grown []string
+			for line := range strings.Lines(out) {
+				if f := strings.Fields(line); len(f) == 2 && f[1] != "0" {
+					grown = append(grown, line)
+				}
+			}
+			out = strings.Join(grown, "")
+		}
+		t.Logf("%s: %s: %v\n%s", h.Name(), command, err, out)
+	}
+}
+
 // declared is an end whose ESP is the kernel's, told by an Endpoint.
 func declared(t *testing.T, h *lab.Host, side ipsec.Side, g ipsec.Generation) (*ipsec.Endpoint, mhsock.Conn) {
 	t.Helper()
@@ -316,6 +338,12 @@ func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side, declare 
 			replica = open(t, k.replica, nil, nil)
 		}
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			explain(t, k.replica)
+			explain(t, k.agent)
+		}
+	})
 	client := open(t, k.client, nil, nil)
 	capture, err := k.router.Capture("agent", lab.Filter("ip6"))
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	attrMark       = 21 // XFRMA_MARK
 
 	attrAuthentication = 20 // XFRMA_ALG_AUTH_TRUNC
+	attrSetMark        = 29 // XFRMA_SET_MARK
 
 	typeSub = 1 // XFRM_POLICY_TYPE_SUB
 
@@ -88,11 +89,11 @@ const (
 // policies, so that a new process finds what a dead one left.
 const ours = 145
 
-// The same of ESP (esp.go): reqids from the first on, and the one priority.
+// The same of ESP (esp.go): reqids from the first on, and two priorities.
 const (
 	espFirst    = 0x76610000
 	espLast     = espFirst + 1<<16
-	espPriority = ours*1000 + 900
+	espPriority = ours*1000 + 900 // and the one after it
 )
 
 // Priorities of policies: the first that matches decides.

@@ -68,16 +68,19 @@ func TestESPMessages(t *testing.T) {
 				"7000" + "1200" + name("rfc4106(gcm(aes))") + "20010000" + "80000000" + key("01", 36) + replay("00400000", "00000000", "00000000")},
 		"incoming tunnel": {gcm.states[espID{careOfAddr, 0x103}].message(), 0x10,
 			state(selector(zero, h1, ports, "8000", "87"), ha, c1, "00000103", "03006176", "01") +
-				"7000" + "1200" + name("rfc4106(gcm(aes))") + "20010000" + "80000000" + key("04", 36) + replay("00000000", "09000000", "ffffffff")},
+				"7000" + "1200" + name("rfc4106(gcm(aes))") + "20010000" + "80000000" + key("04", 36) + replay("00000000", "09000000", "ffffffff") + "0800" + "1d00" + "07000000"},
 		"incoming, AES-CBC with HMAC": {cbc.states[espID{espPair.HomeAgent, 0x100}].message(), 0x10,
-			state(selector(h1, ha, "00000000"+"0005ffff", "8080", "87"), h1, ha, "00000100", "00006176", "00") +
+			state(selector(h1, ha, ports, "8080", "87"), h1, ha, "00000100", "00006176", "00") +
 				"6800" + "0200" + name("cbc(aes)") + "00010000" + key("01", 32) +
 				"6c00" + "1400" + name("hmac(sha256)") + "00010000" + "80000000" + key("01", 32) + replay("00000000", "00000000", "ffffffff")},
 		"ask": {espID{careOfAddr, 0x103}.message(msgGetState), 0x12, c1 + "00000103" + "0a00" + "32" + "00"},
 		"our updates": {gcm.policies[espPolicyID{out, between(careOfAddr, espPair.HomeAgent, protocolRaw, 0), 7}].message(), 0x19,
 			policy(selector(c1, ha, ports, "8080", "ff"), "01") + template(zero, zero, "00000100", "00006176", "00") + mark},
-		"home tests": {gcm.policies[espPolicyID{in, testsTo(homeAddr), 0}].message(), 0x19,
-			policy(selector(zero, h1, "00000000"+"0003ffff", "8000", "87"), "00") + template(ha, c1, "00000000", "03006176", "01")},
+		"home tests": {gcm.policies[espPolicyID{in, mobilityTo(homeAddr), 7}].message(), 0x19,
+			policy(selector(zero, h1, ports, "8000", "87"), "00") + template(ha, c1, "00000000", "03006176", "01") + mark},
+		"what clients send straight": {gcm.policies[espPolicyID{in, mobilityTo(homeAddr), 0}].message(), 0x19,
+			strings.Replace(policy(selector(zero, h1, ports, "8000", "87"), "00"), "ec390200", "ed390200", 1) +
+				strings.Replace(template(zero, zero, "00000000", "00000000", "02"), "0000000032000000", "000000002b000000", 1)},
 		"home test inits that are sent on": {cbc.policies[espPolicyID{forward, mobilityFrom(homeAddr), 0}].message(), 0x19,
 			policy(selector(h1, zero, ports, "0080", "87"), "02") + template(c1, ha, "00000000", "02006176", "01")},
 	} {
@@ -96,8 +99,8 @@ func between(src, dst netip.Addr, protocol, mobility uint8) selector {
 	return selector{single(src), single(dst), protocol, mobility}
 }
 
-func testsTo(home netip.Addr) selector {
-	return selector{everywhere, single(home), protocolMobility, typeHomeTest + 1}
+func mobilityTo(home netip.Addr) selector {
+	return selector{src: everywhere, dst: single(home), protocol: protocolMobility}
 }
 
 func mobilityFrom(home netip.Addr) selector {

@@ -21,13 +21,15 @@ func (i espPolicyID) String() string {
 	return fmt.Sprintf("%v mark %#x", policyID{i.direction, i.selector}, i.mark)
 }
 
-// espPolicy wants packets to go, or to have come, by an association.
+// espPolicy wants packets to go, or to have come, by an association; or, what
+// came, with a type 2 routing header.
 type espPolicy struct {
 	espPolicyID
 	reqid    uint32
 	spi      uint32 // outgoing: which one; 0: any with the reqid
 	tunnel   bool
 	src, dst netip.Addr // of the tunnel
+	route2   bool       // instead of an association, for what no other policy is for
 }
 
 func (p espPolicy) same(o espPolicy) bool { return p == o }
@@ -39,12 +41,18 @@ func (p espPolicy) message() netlink.Message {
 	p.selector.marshal(b)
 	putLifetime(b[56:120])
 	nlenc.PutUint32(b[152:156], espPriority)
+	if p.route2 {
+		nlenc.PutUint32(b[152:156], espPriority+1)
+	}
 	b[160], b[161] = uint8(p.direction), uint8(allow)
 	t := make([]byte, sizeTemplate)
 	binary.BigEndian.PutUint32(t[16:], p.spi)
 	t[20] = unix.IPPROTO_ESP
 	nlenc.PutUint16(t[24:26], unix.AF_INET6)
 	nlenc.PutUint32(t[44:48], p.reqid)
+	if p.route2 {
+		t[20], t[48] = uint8(route2), modeRouteOptimisation
+	}
 	if p.tunnel {
 		put16(t[0:], p.dst)
 		put16(t[28:], p.src)
@@ -92,5 +100,5 @@ func parseESPPolicy(m netlink.Message) (id espPolicyID, ours bool, err error) {
 			id.mark = nlenc.Uint32(data[:4])
 		}
 	}
-	return id, !info.sub && info.direction <= forward && info.priority == espPriority, attributes.Err()
+	return id, !info.sub && info.direction <= forward && (info.priority == espPriority || info.priority == espPriority+1), attributes.Err()
 }

@@ -15,8 +15,6 @@ type espRules struct {
 // nowhere is an address for trying.
 var nowhere = netip.MustParseAddr("100::1")
 
-const typeHomeTest = 3 // of a Mobility Header
-
 // rulesOf is RFC 3776 §4.2, in the kernel's words. Whole packets of ours are known
 // by their pair's mark. What comes in is held against the home address only: the
 // associations of all pairs of one home address have the same reqids, so that any
@@ -42,7 +40,9 @@ func rulesOf(pairs []ipsec.KernelPair) espRules {
 		}
 		for _, q := range pairPolicies(p) {
 			purpose := ipsec.Purpose(q.reqid)
-			q.reqid = reqid(purpose)
+			if q.reqid = reqid(purpose); q.route2 {
+				q.reqid = 0
+			}
 			if q.direction == out {
 				if len(p.Generations) == 0 {
 					continue // nothing is said: the daemon sees to that
@@ -66,7 +66,7 @@ func pairState(p ipsec.KernelPair, purpose ipsec.Purpose) espState {
 	case ipsec.Update:
 		if s.src, s.dst = careOf, agent; !replica {
 			s.src = home
-			s.selector = selector{single(home), single(agent), protocolMobility, typeBindingUpdate + 1}
+			s.selector = selector{src: single(home), dst: single(agent), protocol: protocolMobility}
 		}
 		s.sends = replica
 	case ipsec.Acknowledgement:
@@ -83,6 +83,7 @@ func pairState(p ipsec.KernelPair, purpose ipsec.Purpose) espState {
 	case ipsec.Test:
 		if s.src, s.dst = agent, careOf; replica {
 			s.selector = selector{src: everywhere, dst: single(home), protocol: protocolMobility}
+			s.mark = p.Mark
 		}
 		s.sends, s.tunnel = !replica, true
 	}
@@ -91,6 +92,11 @@ func pairState(p ipsec.KernelPair, purpose ipsec.Purpose) espState {
 
 // pairPolicies have their purpose in the place of a reqid. Those of a home agent's
 // tunnel are there while the home address is registered at this replica.
+//
+// Kernels before 6.9 look for the type of a Mobility Header that comes in behind its
+// end, so no policy here is for a type. What comes to a contact address by a tunnel
+// of ESP has a mark; what has none comes from a client, with a type 2 routing
+// header, and a home test never does.
 func pairPolicies(p ipsec.KernelPair) []espPolicy {
 	home, careOf, agent := single(p.Home), single(p.CareOf), single(p.HomeAgent)
 	through := func(purpose ipsec.Purpose, id espPolicyID, src, dst netip.Addr) espPolicy {
@@ -101,11 +107,12 @@ func pairPolicies(p ipsec.KernelPair) []espPolicy {
 			{espPolicyID: espPolicyID{out, selector{src: careOf, dst: agent, protocol: protocolRaw}, p.Mark}, reqid: uint32(ipsec.Update)},
 			{espPolicyID: espPolicyID{in, selector{src: agent, dst: home, protocol: protocolMobility}, 0}, reqid: uint32(ipsec.Acknowledgement)},
 			through(ipsec.TestInit, espPolicyID{out, selector{src: home, dst: everywhere, protocol: protocolRaw}, p.Mark}, p.CareOf, p.HomeAgent),
-			through(ipsec.Test, espPolicyID{in, selector{everywhere, home, protocolMobility, typeHomeTest + 1}, 0}, p.HomeAgent, p.CareOf),
+			through(ipsec.Test, espPolicyID{in, selector{src: everywhere, dst: home, protocol: protocolMobility}, p.Mark}, p.HomeAgent, p.CareOf),
+			{espPolicyID: espPolicyID{in, selector{src: everywhere, dst: home, protocol: protocolMobility}, 0}, route2: true},
 		}
 	}
 	list := []espPolicy{
-		{espPolicyID: espPolicyID{in, selector{home, agent, protocolMobility, typeBindingUpdate + 1}, 0}, reqid: uint32(ipsec.Update)},
+		{espPolicyID: espPolicyID{in, selector{src: home, dst: agent, protocol: protocolMobility}, 0}, reqid: uint32(ipsec.Update)},
 		{espPolicyID: espPolicyID{out, selector{src: agent, dst: careOf, protocol: protocolRaw}, p.Mark}, reqid: uint32(ipsec.Acknowledgement)},
 	}
 	if p.Tunnel {

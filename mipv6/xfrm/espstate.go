@@ -40,6 +40,7 @@ type espState struct {
 	tunnel    bool
 	sends     bool
 	selector  selector // of what comes by it; zero: anything
+	mark      uint32   // that what comes by it gets; 0: none
 	algorithm esp.Algorithm
 	key       []byte
 	sequence  uint32 // the last that was used, or received
@@ -47,7 +48,7 @@ type espState struct {
 
 // same compares all but the numbers.
 func (s espState) same(o espState) bool {
-	return s.src == o.src && s.reqid == o.reqid && s.tunnel == o.tunnel && s.sends == o.sends && s.selector == o.selector &&
+	return s.src == o.src && s.reqid == o.reqid && s.tunnel == o.tunnel && s.sends == o.sends && s.selector == o.selector && s.mark == o.mark &&
 		s.algorithm == o.algorithm && bytes.Equal(s.key, o.key)
 }
 
@@ -72,7 +73,11 @@ func (s espState) message() netlink.Message {
 		b[214] = modeTunnel
 	}
 	b[215] = replayWindow
-	return request(msgNewState, b, append(s.algorithms(), s.replay())...)
+	attributes := append(s.algorithms(), s.replay())
+	if s.mark != 0 {
+		attributes = append(attributes, netlink.Attribute{Type: attrSetMark, Data: nlenc.Uint32Bytes(s.mark)})
+	}
+	return request(msgNewState, b, attributes...)
 }
 
 // algorithms are what the kernel calls ours. The key is one for both halves.
