@@ -50,7 +50,7 @@ func protected(t *testing.T, algorithm string, planes []cluster.Option) {
 	if err := load.Run(); err != nil {
 		t.Fatalf("keys load: %v\n%s", err, out.String())
 	}
-	must(t, lab.WaitFor(ctx, func() error { return heard(ctx, daemons["ha"], 2) }))
+	must(t, lab.WaitFor(ctx, func() error { return inUse(ctx, daemons["ha"], 2) }))
 	newer, err := cluster.Associations(c.Keys("ha", "echo", "glass"))
 	must(t, err)
 	converse(ctx, t, net.Modern, []string{"HiHaHo", "!all"})
@@ -66,14 +66,14 @@ func protected(t *testing.T, algorithm string, planes []cluster.Option) {
 	}
 }
 
-// heard says why the home agent has not heard the contact node use a generation.
-func heard(ctx context.Context, ha *cluster.Daemon, generation uint32) error {
+// inUse says why the home agent and the contact node do not use a generation.
+func inUse(ctx context.Context, ha *cluster.Daemon, generation uint32) error {
 	var keys []wire.Key
 	if err := ha.Get(ctx, wire.PathKeys, &keys); err != nil {
 		return err
 	}
 	for _, k := range keys {
-		if k.Generation == generation && k.Heard && k.Sending {
+		if k.Generation == generation && k.Received["bu"] > 0 && k.Sent["ba"] > 0 {
 			return nil
 		}
 	}
