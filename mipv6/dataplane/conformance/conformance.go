@@ -61,6 +61,7 @@ func Run(t *testing.T, b Backend) {
 		{"Direct", testDirect},
 		{"Keep", testKeep},
 		{"KeepRelay", testKeepRelay},
+		{"KeepReturned", testKeepReturned},
 		{"KeepStrangers", testKeepStrangers},
 		{"KeepBulk", testKeepBulk},
 		{"Steer", testSteer},
