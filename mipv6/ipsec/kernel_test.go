@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -393,5 +394,49 @@ func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side, declare 
 		}
 		t.Logf("%v: key %x SPI %#x: sequence number, initialisation vector, payload, check value: %q",
 			ipsec.Purpose(i), g.Associations[i].Key.Expose(), spi, rows)
+	}
+}
+
+// What a dead process left in the kernel is gone with the next start, with IPsec or
+// without.
+func TestKernelLeftovers(t *testing.T) {
+	for name, next := range map[string]func() (io.Closer, error){
+		"ESP":   func() (io.Closer, error) { return xfrm.NewESP() },
+		"plane": func() (io.Closer, error) { return xfrm.New(xfrm.Config{Interface: "lo"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := lab.New(t).Host("host")
+			needESP(t, h)
+			if err := h.Do(func() error {
+				dead, err := xfrm.NewESP()
+				if err != nil {
+					return err
+				}
+				defer dead.Close()
+				if err := dead.Declare([]ipsec.KernelPair{{Pair: pair, Side: ipsec.HomeAgent, Mark: 7, Generations: []ipsec.Generation{generate(t, 1, esp.AESGCM)}, Tunnel: true}}); err != nil {
+					return err
+				}
+				for _, want := range []int{4, 0} {
+					out, err := xfrmCommand(t, h, "state")
+					if n := strings.Count(out, "proto esp"); err != nil || n != want {
+						t.Errorf("%d associations, want %d: %v\n%s", n, want, err, out)
+					}
+					out, err = xfrmCommand(t, h, "policy")
+					if n := strings.Count(out, "proto esp"); err != nil || n != want {
+						t.Errorf("%d policies, want %d: %v\n%s", n, want, err, out)
+					}
+					if want > 0 {
+						alive, err := next()
+						if err != nil {
+							return err
+						}
+						defer alive.Close()
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

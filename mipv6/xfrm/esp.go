@@ -39,7 +39,7 @@ func NewESP() (*ESP, error) {
 		return nil, fmt.Errorf("xfrm: %w", err)
 	}
 	e := &ESP{conn: c}
-	if err := errors.Join(e.removeLeftovers(), e.try()); err != nil {
+	if err := errors.Join(e.conn.removeESP(), e.try()); err != nil {
 		return nil, fmt.Errorf("xfrm: ESP: %w", errors.Join(err, c.Close()))
 	}
 	if e.unprotected, err = mismatches(); err != nil {
@@ -105,7 +105,7 @@ func (e *ESP) replace(wanted espRules) error {
 	if err != nil {
 		// Unknown now: the next declaration begins anew.
 		e.declared = espRules{}
-		return errors.Join(err, e.removeLeftovers())
+		return errors.Join(err, e.conn.removeESP())
 	}
 	e.declared = wanted
 	return nil
@@ -177,11 +177,11 @@ func (e *ESP) Close() error {
 	return nil
 }
 
-// removeLeftovers takes away all that has our reqids and priorities: policies
+// removeESP takes away all that has an ESP's reqids and priorities: policies
 // first, as in replace.
-func (e *ESP) removeLeftovers() error {
+func (c *conn) removeESP() error {
 	var steps []step
-	messages, err := e.conn.dump(msgGetPolicy)
+	messages, err := c.dump(msgGetPolicy)
 	if err != nil {
 		return fmt.Errorf("listing policies: %w", err)
 	}
@@ -194,7 +194,7 @@ func (e *ESP) removeLeftovers() error {
 			steps = append(steps, deleteESPPolicy(id))
 		}
 	}
-	if messages, err = e.conn.dump(msgGetState); err != nil {
+	if messages, err = c.dump(msgGetState); err != nil {
 		return fmt.Errorf("listing states: %w", err)
 	}
 	for _, m := range messages {
@@ -206,7 +206,7 @@ func (e *ESP) removeLeftovers() error {
 			steps = append(steps, deleteESP(info.espID))
 		}
 	}
-	_, err = e.conn.do(steps...)
+	_, err = c.do(steps...)
 	return err
 }
 
