@@ -78,3 +78,20 @@ func (e *OpError) Error() string {
 
 // Unwrap gives the reason.
 func (e *OpError) Unwrap() error { return e.Err }
+
+// LeftError says what another host still holds for this replica after Close, and why
+// it was not taken back. It ends with its lifetime.
+type LeftError struct{ Err error }
+
+func (e *LeftError) Error() string { return "not taken back: " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// left marks a reason, if there is one.
+func left(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &LeftError{err}
+}

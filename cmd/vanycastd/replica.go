@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -76,12 +75,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		defer cancel()
 		err := r.anycast.Close(ctx)
 		stop()
-		if errors.Is(err, context.DeadlineExceeded) {
-			// Nobody answered. What they hold for us expires.
-			d.log.Warn("bindings not taken back", "err", err)
-			return nil
-		}
-		return err
+		return d.tolerate(err)
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
