@@ -34,6 +34,7 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 			return
 		}
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
+		n.steering(ct, &c)
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}

@@ -15,6 +15,13 @@ func (c *core) standing(now time.Time, p pair) (bound, immobile bool) {
 	return c.bound(cl) || cl.early, now.Before(cl.refused)
 }
 
+// mobile tells whether a client is known to have Mobile IPv6, bound or not: one that
+// was steered here may be about to be bound.
+func (c *core) mobile(p pair) bool {
+	cl := c.clients[p]
+	return cl != nil && cl.proven
+}
+
 // assume remembers that a client has no Mobile IPv6.
 func (c *core) assume(now time.Time, p pair) {
 	cl, err := c.client(now, p)
