@@ -58,6 +58,7 @@ func (r *reader) service(t *table) Service {
 		Policy:              t.oneOf("policy", defaultPolicy, "local", "random"),
 		Mode:                t.oneOf("mode", defaultMode, "basic", "prepared"),
 		NeverSelf:           t.boolean("never_self"),
+		Steer:               t.flag("steer", true),
 		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
 		ContactOnly:         t.boolean("contact_only"),
 		ClearBindingOnClose: t.boolean("clear_binding_on_close"),

@@ -27,6 +27,7 @@ type core struct {
 	sockets []*socket  // in the order of their opening
 
 	reserved map[netip.AddrPort]time.Time // admitted, not yet arrived: until when
+	decided  decided                      // for this replica, not yet accepted
 
 	stopping bool // every client is closed as soon as it can be
 

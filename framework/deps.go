@@ -56,6 +56,14 @@ type Deps struct {
 	// SameHost tells whether a client's address is one of this host's: such a
 	// client cannot be handed off. OnThisHost does; default: none is.
 	SameHost func(client netip.Addr) bool
+	// Steered tells whether the contact node chose this replica for a connection that
+	// was accepted; default: no.
+	Steered func(local, remote netip.AddrPort) bool
+	// Ask has another replica's HandleStanding answer; default: nobody is asked, and
+	// nothing is steered.
+	Ask func(ctx context.Context, replica netip.Addr, req []byte) ([]byte, error)
+	// Failed is told of a replica that cannot be asked.
+	Failed func(replica netip.Addr)
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.
@@ -71,6 +79,7 @@ type EventKind string
 // What happens to clients.
 const (
 	EventAccepted   EventKind = "accepted"       // connected here
+	EventSteered    EventKind = "steered"        // sent to another replica at its SYN
 	EventArrived    EventKind = "arrived"        // handed off to this replica
 	EventDelivered  EventKind = "delivered"      // taken by an application
 	EventRequeued   EventKind = "requeued"       // handed to this replica's own application

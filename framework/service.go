@@ -29,6 +29,7 @@ type Service struct {
 
 	// What follows belongs to the loop.
 	core     *core
+	standing *board
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]chan<- result
@@ -65,6 +66,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		calls: make(chan func()), ended: make(chan struct{}),
 		slots:    make(chan struct{}, cfg.Backlog),
 		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
+		standing: newBoard(),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),
@@ -99,6 +101,7 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { defer close(loop); s.loop() }()
 	go s.watch.run(func(k key) { s.post(func() { s.core.finished(k) }) })
 	go s.acceptClients(failed)
+	s.askStandings()
 
 	var err error
 	select {
@@ -191,6 +194,7 @@ func (s *Service) loop() {
 				s.perform(a)
 			}
 		}
+		s.standing.put(s.core.standing())
 		if s.closing && len(s.conns) == 0 {
 			s.watch.close()
 			return

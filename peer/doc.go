@@ -30,3 +30,6 @@ const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
+
+// KindStanding is package framework's: would you take new clients of a service?
+const KindStanding Kind = 24

@@ -35,7 +35,7 @@ func (d *host) openHomeAgent() error {
 		Advertise:       cfg.Advertise,
 		AdvertInterval:  cfg.AdvertInterval,
 		AgentLifetime:   cfg.AgentLifetime,
-	}, homeagent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
+	}, homeagent.Deps{Plane: d.planeFor(), MH: d.mh, Logger: d.log})
 	if err != nil {
 		return err
 	}
