@@ -50,7 +50,7 @@ func (c *Connection) IsRelayed() bool {
 	n, client := c.a.node, c.conn.Client.Addr()
 	n.mu.Lock()
 	bound, immobile := n.core.standing(n.deps.Now(), c.a.pair(client))
-	mobile := n.core.mobile(c.a.pair(client))
+	mobile := n.core.mobile(n.deps.Now(), c.a.pair(client))
 	n.mu.Unlock()
 	return !bound && !mobile && (n.relay.Knows(c.conn) || immobile && n.relay.CanRelay(c.a.home))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 	"github.com/vanycast/vanycast/peer"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // lab is a network in memory, in a synctest bubble: replicas glass, reich and
@@ -40,7 +42,8 @@ type replica struct {
 	addr  *Address
 	plane *planetest.Plane
 	host  *mhtest.Host
-	down  bool // its channel to the others is cut
+	conns []relay.Conn // that it serves
+	down  bool         // its channel to the others is cut
 }
 
 var labKey = bindings.Key{Local: modern, Home: contactAddr}
@@ -97,7 +100,11 @@ func (l *lab) add(careOf netip.Addr) {
 	if l.choose != nil {
 		deps.Peers, ports = &channel{l, careOf}, []uint16{4000}
 	}
-	r.Node, err = New(Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose}, deps)
+	r.Node, err = New(Config{
+		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose,
+		Connections: func(netip.Addr) []relay.Conn { return r.conns },
+		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
+	}, deps)
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	// Linger is how long the closing of a connection waits for the client
 	// while nothing is acknowledged or received. Default 5 s.
 	Linger time.Duration
+
+	fallsBack bool // Deps.Fallback is there
 }
 
 const (

@@ -50,6 +50,8 @@ type Deps struct {
 	// Relay may be nil: clients without Mobile IPv6 are served at the contact
 	// node.
 	Relay Relay
+	// Fallback may be nil: then nobody looks whether packets that go straight arrive.
+	Fallback Fallback
 	// Live is shared by the services of one contact address; default: this
 	// service has the address for itself.
 	Live *Live
@@ -85,6 +87,7 @@ const (
 	EventRequeued   EventKind = "requeued"       // handed to this replica's own application
 	EventHandedOff  EventKind = "handed-off"     // another replica has it
 	EventFailed     EventKind = "handoff-failed" // a replica did not take it
+	EventFellBack   EventKind = "fell-back"      // its packets do not get through on the short cut
 	EventClosed     EventKind = "closed"         // its connection is over
 	EventReplicaOut EventKind = "replica-failed" // the replica is not selected for a while
 )

@@ -152,7 +152,11 @@ func (c *core) chosenSelf(now time.Time, cl *client) {
 
 // bindEnded: the client's route was optimised, or not.
 func (c *core) bindEnded(k key, err error) {
-	if cl := c.clients[k]; cl != nil && errors.Is(err, handoff.ErrNoMobileIPv6) {
+	switch cl := c.clients[k]; {
+	case cl == nil:
+	case err == nil:
+		c.goesStraight(cl.remote.Addr())
+	case errors.Is(err, handoff.ErrNoMobileIPv6):
 		cl.immobile = true
 	}
 }

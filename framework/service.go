@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vanycast/vanycast/handoff"
@@ -30,6 +31,7 @@ type Service struct {
 	// What follows belongs to the loop.
 	core     *core
 	standing *board
+	watching atomic.Bool // some connections are watched for their progress
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]chan<- result
@@ -61,6 +63,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.fallsBack = deps.Fallback != nil
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
@@ -102,6 +105,9 @@ func (s *Service) Run(ctx context.Context) error {
 	go s.watch.run(func(k key) { s.post(func() { s.core.finished(k) }) })
 	go s.acceptClients(failed)
 	s.askStandings()
+	if s.deps.Fallback != nil {
+		s.spawn(s.watchProgress)
+	}
 
 	var err error
 	select {
@@ -195,6 +201,7 @@ func (s *Service) loop() {
 			}
 		}
 		s.standing.put(s.core.standing())
+		s.watching.Store(len(s.core.progress) > 0)
 		if s.closing && len(s.conns) == 0 {
 			s.watch.close()
 			return

@@ -227,6 +227,14 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 			n.syncQuietly(c)
 		}
 	}
+	if bound {
+		return
+	}
+	for c := range n.owned { // those that went the client's way
+		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+			n.syncQuietly(c)
+		}
+	}
 }
 
 // CanRelay reports whether a connection of the contact address can be relayed to

@@ -177,6 +177,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Agent:    r.agent,
 		Address:  handoff.AnycastBinder{Address: address},
 		Relay:    address,
+		Fallback: address,
 		Live:     r.liveOf(s.ContactAddress),
 		SameHost: framework.OnThisHost,
 		Steered:  address.Steered,
