@@ -105,7 +105,11 @@ func (c *Connection) Start(ctx context.Context, donor netip.Addr, m Mark) error 
 	c.decide(m.Relayed)
 	client := c.conn.Client.Addr()
 	if !m.Relayed {
-		return c.a.Start(ctx, client, donor, m)
+		if err := c.a.Start(ctx, client, donor, m); err != nil {
+			return err
+		}
+		c.a.node.relay.Straight(c.conn) // it may have been relayed from here until now
+		return nil
 	}
 	c.a.Immobile(client)
 	return c.error("start", c.a.node.relay.Start(ctx, c.conn, m.relay()))

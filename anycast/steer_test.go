@@ -74,9 +74,22 @@ func TestSteeredClientIsBound(t *testing.T) {
 		if conn.IsRelayed() {
 			t.Error("would be handed off by relaying")
 		}
+		// It comes to the contact node, which relayed it until now.
+		m, err := conn.Mark()
+		must(t, err)
+		back := l.replicas[glass].addr.Connection(local, remote)
+		must(t, back.Start(l.ctx, adams, m))
+		if r, ok := l.replicas[glass].plane.State().Routes[flowOf(1)]; ok || l.route(l.replicas[glass]) != dataplane.Optimised {
+			t.Errorf("the contact node serves it, but its route is %v", r)
+		}
+		conn.Finish()
 		time.Sleep(10 * time.Minute)
-		if s := l.replicas[glass].plane.State(); len(s.Routes) != 0 {
-			t.Errorf("the contact node relays on: %v", s.Routes)
+		for a, r := range l.replicas {
+			for f, route := range r.plane.State().Routes {
+				if f.IsConnection() {
+					t.Errorf("%v has a route left: %v: %v", a, f, route)
+				}
+			}
 		}
 		if want := []netip.Addr{{}, adams}; len(told) != 2 || told[0] != want[0] || told[1] != want[1] {
 			t.Errorf("asked with %v", told)

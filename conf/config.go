@@ -17,6 +17,7 @@ type Config struct {
 	Services      []Service
 	HomeAgent     *HomeAgent
 	Correspondent *Correspondent
+	IPsec         []IPsec
 
 	where *located // lines of the keys, for checks that come after loading
 }
@@ -94,18 +95,22 @@ type Service struct {
 	Replicas       []netip.Addr // care-of addresses, this host's among them
 	Policy         string       // local, random
 
+	IPsec IPsecMode // of the registration at the home agent
+
 	NeverSelf           bool       // the policy never chooses this host while another is left
 	Steer               bool       // the contact node decides at the SYN where the policy allows
 	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
 
-	Mode string // how clients are handed off: basic, prepared
+	Mode string // how clients are handed off: basic, prepared, seamless
 
 	ConnectTimeout  time.Duration // to reach a handoff's target
 	HandoffTimeout  time.Duration // a handoff that has not ended by then is given up
 	AcceptTimeout   time.Duration // a client not taken by the application is offered elsewhere
 	ExcludeTime     time.Duration // how long a failed replica is not chosen
+	ContactTimeout  time.Duration // a contact node that is silent for so long is succeeded
+	ContactReturn   time.Duration // a better contact node that is back takes over after so long
 	HomeLifetime    time.Duration // of the registration at the home agent, a multiple of 4 s
 	BindingLifetime time.Duration // of the binding at a client, a multiple of 4 s
 }
@@ -122,6 +127,7 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+	IPsec         IPsecMode
 
 	Preference      uint16        // among the home agents of the link
 	PrefixValid     time.Duration // lifetimes of Prefix, in whole seconds

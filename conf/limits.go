@@ -8,15 +8,19 @@ const (
 
 	defaultBacklog        = 128
 	defaultPolicy         = "local"    // the thesis, §4.2.3: without a policy clients are served where they arrive
-	defaultMode           = "prepared" // the best that there is
+	defaultMode           = "seamless" // the best that there is
 	defaultConnectTimeout = time.Second
 	defaultHandoffTimeout = 8 * time.Second
 	defaultAcceptTimeout  = 5 * time.Second
 	defaultExcludeTime    = 30 * time.Second
+	defaultContactTimeout = 3 * time.Second // the heartbeats of the replicas' channel notice no sooner
+	defaultContactReturn  = 10 * time.Second
 	defaultHomeLifetime   = 600 * time.Second
 	defaultMaxLifetime    = time.Hour
 	defaultHomeBindings   = 1024
 	defaultMaxBindings    = 4096
+
+	minContactTimeout = time.Second
 
 	maxTimeout  = 10 * time.Minute
 	maxFile     = 1 << 20 // bytes

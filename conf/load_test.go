@@ -74,9 +74,9 @@ func TestReplica(t *testing.T) {
 			HomeAgent:    addr("2001:db8:9::ff"),
 			ContactNodes: []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
 			Replicas:     []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
-			Policy:       "random", Steer: true, ReturnPath: ReturnTunnel, Mode: "prepared",
+			Policy:       "random", Steer: true, ReturnPath: ReturnTunnel, Mode: "seamless", IPsec: IPsecOptional,
 			ConnectTimeout: time.Second, HandoffTimeout: 8 * time.Second, AcceptTimeout: 5 * time.Second,
-			ExcludeTime: 30 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
+			ExcludeTime: 30 * time.Second, ContactTimeout: 3 * time.Second, ContactReturn: 10 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
 		}},
 	}
 	if d := cmp.Diff(want, got, compare); d != "" {
@@ -86,6 +86,10 @@ func TestReplica(t *testing.T) {
 
 func TestHomeAgent(t *testing.T) {
 	got, err := Load("testdata/home-agent.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +103,13 @@ func TestHomeAgent(t *testing.T) {
 			MaxLifetime: 20 * time.Minute, MaxBindings: 1024,
 			CareOf:        []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:2::/64")},
 			HomeAddresses: []netip.Addr{addr("2001:db8:9::1")},
+			IPsec:         IPsecRequired,
 			Preference:    10, PrefixValid: 48 * time.Hour, PrefixPreferred: 48 * time.Hour,
 			Advertise: true, AdvertInterval: 10 * time.Minute, AgentLifetime: 15 * time.Minute,
+		},
+		IPsec: []IPsec{
+			{ContactAddress: addr("2001:db8:9::1"), CareOf: addr("2001:db8:1::10"), Keys: filepath.Join(dir, "glass.keys")},
+			{ContactAddress: addr("2001:db8:9::1"), CareOf: addr("2001:db8:2::10"), HomeAgent: addr("2001:db8:9::ff"), Keys: "/etc/vanycast/reich.keys"},
 		},
 		Correspondent: &Correspondent{MaxBindings: 4096},
 	}

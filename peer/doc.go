@@ -32,4 +32,10 @@ const (
 )
 
 // KindStanding is package framework's: would you take new clients of a service?
-const KindStanding Kind = 24
+const KindStanding Kind = 40
+
+// KindContact is framework's: who is contact node, and who lives.
+const KindContact Kind = 32
+
+// KindKeys: IPsec keys for a contact node, from a replica that was given them.
+const KindKeys Kind = 24

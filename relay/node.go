@@ -33,8 +33,10 @@ type Config struct {
 	// that are not registered anywhere are, when the contact node moves away.
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
-	// Moved is told that another replica has announced itself as contact node.
-	Moved  func(contact, node netip.Addr)
+	// Moved is told that another replica has announced itself as contact node, by
+	// the home registration with the sequence number epoch. False: a later one is
+	// known, so it is none any more. No lock is held. Default: believe it.
+	Moved  func(contact, node netip.Addr, epoch uint16) bool
 	Logger *slog.Logger
 }
 
@@ -70,6 +72,7 @@ type Node struct {
 	log  *slog.Logger
 	able bool // the data plane can relay
 
+	due  chan struct{}   // some leases are to be renewed now
 	ctx  context.Context // ends when the node closes
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -77,6 +80,7 @@ type Node struct {
 	mu       sync.Mutex
 	contacts map[netip.Addr]*contact
 	owned    map[Conn]*own
+	seams    map[Conn]seam
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
@@ -89,8 +93,9 @@ type Node struct {
 // contact is one contact address.
 type contact struct {
 	Contact
-	node   netip.Addr // the contact node, as far as known
-	active bool       // it is this replica
+	node    netip.Addr // the contact node, as far as known
+	active  bool       // it is this replica
+	deposed bool       // it was, and its own connections are to be registered
 }
 
 // New makes a node without contact addresses. Run must run for leases to be
@@ -111,7 +116,7 @@ func New(cfg Config, deps Deps) *Node {
 		cfg.Local = func(netip.Addr) []Conn { return nil }
 	}
 	if cfg.Moved == nil {
-		cfg.Moved = func(_, _ netip.Addr) {}
+		cfg.Moved = func(_, _ netip.Addr, _ uint16) bool { return true }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -122,8 +127,9 @@ func New(cfg Config, deps Deps) *Node {
 	n := &Node{
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
-		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
+		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+		due: make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -146,6 +152,9 @@ func (n *Node) Run(ctx context.Context) {
 		case <-n.ctx.Done():
 			return
 		case <-ticker.C:
+			n.sweep()
+		case <-n.due:
+			n.registerDeposed()
 			n.sweep()
 		}
 	}
@@ -184,6 +193,11 @@ func (n *Node) Remove(contact netip.Addr) {
 			delete(n.owned, c)
 		}
 	}
+	for c := range n.seams {
+		if c.Contact.Addr() == contact {
+			delete(n.seams, c)
+		}
+	}
 	for c := range n.routes {
 		if c.Contact.Addr() == contact {
 			delete(n.routes, c)
@@ -192,18 +206,6 @@ func (n *Node) Remove(contact netip.Addr) {
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)
-		}
-	}
-}
-
-// SetContactNode says which replica is the contact node; it may be this one.
-func (n *Node) SetContactNode(contact, node netip.Addr) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if ct := n.contacts[contact]; ct != nil {
-		ct.active = node == n.cfg.Self
-		if node.IsValid() {
-			ct.node = node
 		}
 	}
 }

@@ -26,6 +26,15 @@ type own struct {
 // route is what the data plane is to do with a connection: false for nothing of
 // its own. The lock is held.
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
+	plain, some := n.plain(c)
+	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil {
+		return n.seamed(s, c, plain, some), true
+	}
+	return plain, some
+}
+
+// plain is route without a handoff.
+func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 	o := n.owned[c]
 	ct := n.contacts[c.Contact.Addr()]
 	if ct == nil {

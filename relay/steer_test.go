@@ -14,8 +14,8 @@ import (
 	"github.com/vanycast/vanycast/peer"
 )
 
-// group is a contact node and other replicas, whose calls arrive at once.
-type group struct {
+// trio is a contact node and other replicas, whose calls arrive at once.
+type trio struct {
 	nodes  map[netip.Addr]*Node
 	planes map[netip.Addr]*planetest.Plane
 	live   map[netip.Addr]map[Conn]bool // the connections of each replica
@@ -24,7 +24,7 @@ type group struct {
 }
 
 type end struct {
-	g    *group
+	g    *trio
 	from netip.Addr
 }
 
@@ -43,10 +43,10 @@ func (e end) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte
 	return nil, errors.New("no such kind")
 }
 
-// newGroup makes three replicas, the first of which is contact node; to be called
+// newTrio makes three replicas, the first of which is contact node; to be called
 // in a synctest bubble.
-func newGroup(t *testing.T, halfOpen int) *group {
-	g := &group{
+func newTrio(t *testing.T, halfOpen int) *trio {
+	g := &trio{
 		nodes: map[netip.Addr]*Node{}, planes: map[netip.Addr]*planetest.Plane{},
 		live: map[netip.Addr]map[Conn]bool{}, cut: map[netip.Addr]bool{},
 	}
@@ -75,7 +75,7 @@ func newGroup(t *testing.T, halfOpen int) *group {
 
 // routes fails the test unless a connection's routes at the replicas are these;
 // "" is none.
-func (g *group) routes(t *testing.T, c Conn, want map[netip.Addr]string) {
+func (g *trio) routes(t *testing.T, c Conn, want map[netip.Addr]string) {
 	t.Helper()
 	for a, w := range want {
 		got := ""
@@ -88,7 +88,7 @@ func (g *group) routes(t *testing.T, c Conn, want map[netip.Addr]string) {
 	}
 }
 
-func (g *group) steer(t *testing.T, c Conn, owner netip.Addr) {
+func (g *trio) steer(t *testing.T, c Conn, owner netip.Addr) {
 	t.Helper()
 	if err := g.nodes[glass].Steer(c, owner); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func (g *group) steer(t *testing.T, c Conn, owner netip.Addr) {
 	}
 }
 
-func (g *group) accept(t *testing.T, c Conn, owner netip.Addr) {
+func (g *trio) accept(t *testing.T, c Conn, owner netip.Addr) {
 	t.Helper()
 	g.live[owner][c] = true
 	if !g.nodes[owner].Accepted(c) {
@@ -110,7 +110,7 @@ func (g *group) accept(t *testing.T, c Conn, owner netip.Addr) {
 // be handed on, and its end is told. A hundred need one call.
 func TestSteered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 0)
+		g := newTrio(t, 0)
 		for port := range uint16(100) {
 			g.steer(t, connOf(port+1), reich)
 		}
@@ -155,7 +155,7 @@ func TestSteered(t *testing.T) {
 // many, and they keep no other registration out.
 func TestHalfOpenBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 3)
+		g := newTrio(t, 3)
 		for port := range uint16(3) {
 			g.steer(t, connOf(port+1), reich)
 		}
@@ -184,7 +184,7 @@ func TestHalfOpenBounded(t *testing.T) {
 // given away.
 func TestSteeredToDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 0)
+		g := newTrio(t, 0)
 		g.steer(t, connOf(1), reich)
 		g.steer(t, connOf(2), reich)
 		g.accept(t, connOf(2), reich)
@@ -201,7 +201,7 @@ func TestSteeredToDead(t *testing.T) {
 // both sides assume is used, and the owner takes another.
 func TestSteeredPortAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 0)
+		g := newTrio(t, 0)
 		g.nodes[glass].cache.Update(time.Now(), Request{connOf(1), reich, 7, time.Minute})
 		if err := g.nodes[glass].Steer(connOf(1), adams); err != nil {
 			t.Fatal(err) // it goes on to reich
@@ -223,7 +223,7 @@ func TestSteeredPortAgain(t *testing.T) {
 // confirming it.
 func TestSteeredConfirmDoesNotSteal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 0)
+		g := newTrio(t, 0)
 		g.steer(t, connOf(1), reich)
 		g.accept(t, connOf(1), reich)
 		m, err := g.nodes[reich].Mark(connOf(1)) // before the anchor was told
@@ -244,7 +244,7 @@ func TestSteeredConfirmDoesNotSteal(t *testing.T) {
 // Who may steer and who may take.
 func TestSteerRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, 0)
+		g := newTrio(t, 0)
 		stranger := netip.MustParseAddr("2001:db8:66::1")
 		for name, err := range map[string]error{
 			"not the contact node":       g.nodes[adams].Steer(connOf(1), reich),

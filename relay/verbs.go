@@ -146,6 +146,17 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	return n.sync(c)
 }
 
+// Straight says that a connection is served here and that its client sends here by
+// itself, whoever had it relayed before.
+func (n *Node) Straight(c Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Owner != n.cfg.Self {
+		n.cache.remove(c)
+		n.drop(c)
+	}
+}
+
 // Finish forgets a connection that another replica serves now.
 func (n *Node) Finish(c Conn) {
 	n.mu.Lock()

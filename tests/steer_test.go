@@ -35,14 +35,6 @@ func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, host
 	}))
 }
 
-// counter is one of a daemon's counters.
-func (s *site) counter(ctx context.Context, t *testing.T, host, name string) uint64 {
-	t.Helper()
-	status, err := s.daemons[host].Status(ctx)
-	must(t, err)
-	return status.Counters[name]
-}
-
 // noHandoff fails the test if a replica has handed a client over, or tried to.
 func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 	t.Helper()

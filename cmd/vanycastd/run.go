@@ -14,6 +14,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/correspondent"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/homeagent"
+	"github.com/vanycast/vanycast/mipv6/ipsec"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -30,7 +31,8 @@ type host struct {
 	plane         dataplane.Plane
 	rolePlanes    []*rolePlane // of the roles that listen to its events
 	planeKind     conf.DataPlane
-	mh            *mhsock.Socket
+	mh            mhsock.Conn
+	ipsec         *ipsec.Endpoint     // nil if nothing is protected
 	correspondent *correspondent.Role // nil without the role
 	homeAgent     *homeagent.Role     // nil without the role
 	replica       *replica            // nil without the role
@@ -79,7 +81,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return err
 	}
 	closing(d.plane.Close)
-	if d.mh, err = mhsock.Open(logger); err != nil {
+	if err := d.openMobility(); err != nil {
 		return err
 	}
 	closing(d.mh.Close)
@@ -119,10 +121,12 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 	closing(d.api.Close)
 	if d.replica != nil {
 		d.replica.publish(d.api)
-		stop := start("registration", func(ctx context.Context) error { d.replica.register(ctx); return nil })
+		stop := start("election", d.replica.elect)
 		closing(func() error { stop(); return nil })
 		// The clients first: the rest is still needed to end them in order.
-		closing(func() error { return d.replica.closeServices() })
+		closing(d.replica.closeServices)
+		// Before them the contact addresses: the successor relays for us till then.
+		closing(d.replica.handOver)
 	}
 
 	notifyReady(logger)
