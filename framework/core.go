@@ -184,7 +184,7 @@ func (c *core) arrived(now time.Time, h *handoff.Client) key {
 	cl.handedOff, cl.from = true, h.From
 	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Relayed, h.Relayed, true
 	c.note(now, EventArrived, cl, h.From, nil)
-	c.goesStraight(cl.remote.Addr())
+	c.goesStraight(cl)
 	c.enqueue(now, cl)
 	return cl.key
 }

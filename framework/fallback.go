@@ -19,16 +19,11 @@ type Fallback interface {
 // fallbackTimeout bounds a fallback, the binding's removal included.
 const fallbackTimeout = 10 * time.Second
 
-// goesStraight: a client's packets have begun to take the short cut. All its
-// connections here are watched until it is clear whether they arrive.
-func (c *core) goesStraight(client netip.Addr) {
-	if !c.cfg.fallsBack {
-		return
-	}
-	for k, cl := range c.clients {
-		if cl.remote.Addr() == client && !cl.immobile && cl.phase != phaseClosing && c.progress[k] == nil {
-			c.progress[k] = new(progress)
-		}
+// goesStraight: a connection's packets have begun to take the short cut. It is
+// watched until it is clear whether they arrive.
+func (c *core) goesStraight(cl *client) {
+	if c.cfg.fallsBack && !cl.immobile && cl.phase != phaseClosing && c.progress[cl.key] == nil {
+		c.progress[cl.key] = new(progress)
 	}
 }
 
@@ -40,25 +35,16 @@ func (c *core) looked(now time.Time, k key, v tcpView) {
 	}
 	switch p.look(now, v) {
 	case pathOpen:
-		c.unwatch(cl.remote.Addr())
+		delete(c.progress, k)
 	case pathBlocked:
-		c.unwatch(cl.remote.Addr())
-		for _, other := range c.clients {
+		for k, other := range c.clients { // they share its path
 			if other.remote.Addr() == cl.remote.Addr() {
 				other.mobile, other.immobile = false, true
+				delete(c.progress, k)
 			}
 		}
 		c.note(now, EventFellBack, cl, netip.Addr{}, nil)
 		c.do(fallBack{cl.remote.Addr()})
-	}
-}
-
-// unwatch ends the watch over a client's connections: they share its path.
-func (c *core) unwatch(client netip.Addr) {
-	for k := range c.progress {
-		if cl := c.clients[k]; cl == nil || cl.remote.Addr() == client {
-			delete(c.progress, k)
-		}
 	}
 }
 

@@ -155,7 +155,7 @@ func (c *core) bindEnded(k key, err error) {
 	switch cl := c.clients[k]; {
 	case cl == nil:
 	case err == nil:
-		c.goesStraight(cl.remote.Addr())
+		c.goesStraight(cl)
 	case errors.Is(err, handoff.ErrNoMobileIPv6):
 		cl.immobile = true
 	}
