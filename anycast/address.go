@@ -51,6 +51,7 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		}
 		err = nil
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
+		n.steering(ct, &c)
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
 			n.relay.Remove(ct.Address)

@@ -25,6 +25,11 @@ var (
 	ErrBusy = errors.New("another operation is under way")
 	// ErrSuperseded: a later operation about the same client took this one's place.
 	ErrSuperseded = errors.New("superseded by a later operation")
+	// ErrBlocked: packets with extension headers are dropped on the way to the client
+	// or from it (RFC 9098). It stands beside ErrNoMobileIPv6.
+	ErrBlocked = errors.New("packets with extension headers do not arrive")
+	// ErrCannotFallBack: without the short cut the client's packets would not come here.
+	ErrCannotFallBack = errors.New("connections of this host cannot be relayed")
 	// ErrClosed: the address or the node was closed.
 	ErrClosed = errors.New("closed")
 	// ErrTableFull: as many clients are known as may be.

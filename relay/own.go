@@ -16,6 +16,8 @@ type own struct {
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
 	busy     bool       // an update is under way
+	halfOpen bool       // only its SYN is known
+	untold   bool       // its anchor chose us, and has not heard that we have it
 	marked   time.Time  // until then the number is the acceptor's to choose
 	renew    time.Time
 	expires  time.Time // of the registration, zero if there is none
@@ -145,6 +147,9 @@ func (n *Node) ownOf(c Conn) (*own, error) {
 // drop forgets a record; what the anchor's half says of the connection counts
 // again. The lock is held.
 func (n *Node) drop(c Conn) {
+	if o := n.owned[c]; o != nil {
+		n.open(o)
+	}
 	delete(n.owned, c)
 	n.syncQuietly(c)
 }

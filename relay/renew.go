@@ -26,6 +26,12 @@ func (n *Node) sweep() {
 	}
 	var due []Conn
 	for c, o := range n.owned {
+		if o.halfOpen {
+			if !now.Before(o.expires) {
+				n.drop(c)
+			}
+			continue
+		}
 		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
@@ -118,6 +124,12 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	o := n.owned[r.Conn]
 	if o == nil || o.sequence != r.Sequence || o.busy || n.deps.Now().Before(o.marked) {
 		return // it went on meanwhile
+	}
+	untold := o.untold
+	o.untold = false
+	if untold && res.Status == mipv6.StatusSequenceOutOfWindow {
+		n.remade(r.Conn)
+		return
 	}
 	switch res.Status {
 	case mipv6.StatusAccepted:

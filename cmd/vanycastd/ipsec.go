@@ -106,7 +106,7 @@ func (d *host) ipsecPair(p conf.IPsec) (ipsec.PairConfig, error) {
 // homePlane is the home agent's data plane.
 func (d *host) homePlane() dataplane.Plane {
 	if d.ipsec == nil {
-		return d.plane
+		return d.planeFor()
 	}
-	return ipsec.NewPlane(d.ipsec, d.plane)
+	return ipsec.NewPlane(d.ipsec, d.planeFor())
 }

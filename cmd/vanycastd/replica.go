@@ -64,6 +64,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		InUse:       r.inUse,
 		Connected:   r.connected,
 		Connections: r.connections,
+		Choose:      r.choose,
 		Logger:      d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
 	if err != nil {
@@ -84,6 +85,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 	r.peers.Handle(peer.KindContact, election.Handler(r.elector))
 
+	r.peers.Handle(peer.KindStanding, r.standing)
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
 		Peers:   r.peers,
@@ -139,6 +141,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			Steer:        r.steered(s.ContactAddress),
 			Direct:       s.ReturnPath == conf.ReturnDirect,
 			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
@@ -158,6 +161,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Policy:        s.Policy,
 		NeverSelf:     s.NeverSelf,
 		ContactOnly:   s.ContactOnly,
+		Steer:         s.Steer && r.d.steers(),
 		ClearOnClose:  s.ClearBindingOnClose,
 		Replicas:      s.Replicas,
 		Self:          r.d.careOf(),
@@ -167,8 +171,12 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Agent:    r.agent,
 		Address:  handoff.AnycastBinder{Address: address},
 		Relay:    address,
+		Fallback: address,
 		Live:     r.liveOf(s.ContactAddress),
 		SameHost: framework.OnThisHost,
+		Steered:  address.Steered,
+		Ask:      r.ask,
+		Failed:   address.ReplicaFailed,
 		Observe:  r.observe,
 		Logger:   r.d.log,
 	})
