@@ -39,17 +39,20 @@ import (
 type part struct {
 	name string
 	run  func(ctx context.Context, tb lab.TB, b *bench) error
+	// asked: it takes minutes, and runs only if it is asked for by name.
+	asked bool
 }
 
 var parts = []part{
-	{"move", measureMoves},
-	{"throughput", measureThroughput},
-	{"handoff", measureHandoffs},
-	{"distribution", measureDistribution},
-	{"web", measureWeb},
-	{"homeagent", measureHomeAgent},
-	{"bindings", measureBindings},
-	{"xfrm", measureXFRM},
+	{name: "move", run: measureMoves},
+	{name: "throughput", run: measureThroughput},
+	{name: "handoff", run: measureHandoffs},
+	{name: "distribution", run: measureDistribution},
+	{name: "web", run: measureWeb},
+	{name: "homeagent", run: measureHomeAgent},
+	{name: "bindings", run: measureBindings},
+	{name: "xfrm", run: measureXFRM},
+	{name: "gaps", run: measureGaps, asked: true},
 }
 
 // bench is what the parts share.
@@ -90,7 +93,8 @@ func run(ctx context.Context, only string) error {
 	b := &bench{bin: filepath.Join(root, "build", "bin")}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for _, p := range parts {
-		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+		named := strings.Contains(","+only+",", ","+p.name+",")
+		if !named && (only != "" || p.asked) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring: %s\n", p.name)

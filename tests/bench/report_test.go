@@ -61,4 +61,7 @@ func TestDocumentTakesReports(t *testing.T) {
 	if err := (results{}).report(path, time.Now()); err != nil {
 		t.Error(err)
 	}
+	if err := replace(path, gapsBegin, gapsEnd, gapsTable(nil, time.Now())); err != nil {
+		t.Error(err)
+	}
 }

@@ -43,7 +43,7 @@ func TestKernel(t *testing.T) {
 	}
 	bin := filepath.Join(to, "bin")
 	ctx := t.Context()
-	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
+	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/...", "./tests/servers/..."); err != nil {
 		t.Fatal(err)
 	}
 	umlboot, err := Build(ctx, bin)
