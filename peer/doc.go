@@ -31,5 +31,8 @@ const (
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
 
+// KindContact is framework's: who is contact node, and who lives.
+const KindContact Kind = 32
+
 // KindKeys: IPsec keys for a contact node, from a replica that was given them.
 const KindKeys Kind = 24
