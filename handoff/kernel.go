@@ -65,38 +65,21 @@ func (i kernelInserted) Activate(open func() error) (int, error) { return i.Acti
 
 // Guard implements TCP.
 func (*Kernel) Guard(fd int) (Guard, error) {
-	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	another, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("handoff: another descriptor of a connection: %w", err)
 	}
-	return &kernelGuard{fd}, nil
+	return kernelGuard(another), nil
 }
 
-// kernelGuard is a descriptor, -1 when closed.
-type kernelGuard struct{ fd int }
+// kernelGuard is a descriptor.
+type kernelGuard int
 
-// Sever implements Guard: who has the connection sees ECONNABORTED.
-func (g *kernelGuard) Sever() error {
-	f, err := tcpcp.Freeze(g.fd)
-	if err != nil {
-		if errors.Is(err, tcpcp.ErrState) { // it has ended
-			err = nil
-		}
-		return err
-	}
-	g.fd = -1 // Forget closes it
-	return f.Forget()
-}
+// Sever implements Guard.
+func (g kernelGuard) Sever() error { return tcpcp.Sever(int(g)) }
 
 // Close implements Guard.
-func (g *kernelGuard) Close() error {
-	if g.fd < 0 {
-		return nil
-	}
-	fd := g.fd
-	g.fd = -1
-	return unix.Close(fd)
-}
+func (g kernelGuard) Close() error { return unix.Close(int(g)) }
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {

@@ -135,9 +135,16 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	case mipv6.StatusAccepted:
 		o.settle(node)
 		o.granted(n.deps.Now(), res.Lifetime)
+		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
+			s.kind, s.until = late, n.deps.Now().Add(seamLinger)
+			n.seams[r.Conn] = s
+		}
 	case mipv6.StatusSequenceOutOfWindow, mipv6.StatusAdministrativelyProhibited:
 		n.log.Warn("connection is relayed to another replica", "connection", r.Conn.String(), "anchor", node, "last", res.Last)
 		o.lost = true
+		if n.seams[r.Conn].kind == through {
+			delete(n.seams, r.Conn)
+		}
 		o.renew = n.deps.Now().Add(n.cfg.Lifetime)
 	default:
 		return // again at the next sweep

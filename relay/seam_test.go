@@ -311,3 +311,40 @@ func TestSeamHaltFails(t *testing.T) {
 	ok(t, donor.Undo(seamConn))
 	donor.is(t, "none")
 }
+
+// One that could not be registered is heard through its donor, and goes on trying;
+// if the donor has taken it back by then it is silent.
+func TestSeamUnregistered(t *testing.T) {
+	for name, reclaimed := range map[string]bool{"registered later": false, "taken back": true} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+			anchor, donor, acceptor := nodes[0], nodes[1], nodes[2]
+			m, err := anchor.Mark(seamConn)
+			ok(t, err, donor.Start(t.Context(), seamConn, m))
+			m, err = donor.Mark(seamConn)
+			ok(t, err, donor.Divert(seamConn, seamAcceptor), acceptor.Expect(seamConn, seamDonor, true), acceptor.Through(seamConn, seamDonor))
+			acceptor.cfg.InUse = func(Conn) bool { return true }
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			anchor.SetContactNode(seamConn.Contact.Addr(), seamDonor) // it is none at the moment
+			if err := acceptor.Start(ctx, seamConn, m); err == nil {
+				t.Fatal("registered at nobody")
+			}
+			anchor.SetContactNode(seamConn.Contact.Addr(), seamAnchor)
+			acceptor.is(t, "relayed by 2001:db8:2::10, accepts from 2001:db8:1::10")
+			if reclaimed {
+				ok(t, donor.Reclaim(t.Context(), seamConn, m), donor.Undo(seamConn))
+			}
+			acceptor.sweep()
+			acceptor.work.Wait()
+			if reclaimed {
+				acceptor.is(t, "held")
+				donor.is(t, "relayed by 2001:db8:1::10")
+			} else {
+				acceptor.is(t, "relayed by 2001:db8:1::10, accepts from 2001:db8:2::10")
+				anchor.is(t, "relay to 2001:db8:3::10 via tunnelled")
+			}
+		})
+	}
+}

@@ -83,7 +83,12 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 		defer n.mu.Unlock()
 		if n.owned[c] == o {
 			o.live = false
-			if o.held {
+			var overtaken *SequenceError
+			if n.seams[c].kind == through && !errors.As(err, &overtaken) {
+				// It lives here, and is heard through its donor: it goes on trying,
+				// with this number, which nobody else can use after it.
+				o.live, o.sequence, o.renew = true, m.Sequence+1, time.Time{}
+			} else if o.held {
 				n.syncQuietly(c)
 			} else {
 				n.drop(c)
