@@ -23,6 +23,9 @@ type BindingIdentifier struct {
 	CareOf netip.Addr
 }
 
+// LeastBindingPriority is BID-PRI of a binding that comes after all others.
+const LeastBindingPriority = maxBindingIDPriority
+
 // Option Data: BID (2), Status (1), H and BID-PRI (1), care-of address (0, 4, 16).
 const (
 	bindingIDStatus = 2

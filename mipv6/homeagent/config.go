@@ -24,6 +24,10 @@ type Config struct {
 	MaxBindings int
 	// Allow says who may register.
 	Allow Allow
+	// Replicas are the care-of addresses of those who may register beside the one
+	// that has the home registration, and have flows of the home address sent to
+	// themselves. None: there is one care-of address for each home address.
+	Replicas []netip.Addr
 
 	// Preference is this home agent's among those of the link, the greatest
 	// first (RFC 6275 §7.4).
