@@ -9,6 +9,7 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/relay"
+	"github.com/vanycast/vanycast/relay/flows"
 )
 
 // Address is one contact address at this replica.
@@ -39,7 +40,10 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
 			return
 		}
-		n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct})
+		n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Flows: ct.FlowBindings})
+		if ct.FlowBindings {
+			n.flows.Add(flows.Contact{Address: ct.Address, HomeAgent: ct.HomeAgent, Lifetime: ct.HomeLifetime})
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -121,6 +125,7 @@ func (a *Address) Ready(client netip.Addr) time.Time {
 func (a *Address) Close(ctx context.Context) error {
 	n := a.node
 	errs := []error{a.clearAll(ctx)}
+	n.flows.Remove(ctx, a.home)
 	_, err := n.wait(ctx, n.cfg.RegisterTimeout, func(now time.Time, id opID) {
 		n.core.deregister(now, id, a.home)
 	})

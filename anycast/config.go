@@ -72,6 +72,10 @@ type Contact struct {
 	// with the contact address as source, where another replica gets their packets.
 	// The network must allow it.
 	Direct bool
+	// FlowBindings: connections of clients without Mobile IPv6 come from the home
+	// agent straight to the replica that serves them, where it is able to (package
+	// flows).
+	FlowBindings bool
 }
 
 func (cfg *Config) check(deps *Deps) error {

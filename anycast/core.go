@@ -62,6 +62,7 @@ type contact struct {
 	Contact
 	contactNode netip.Addr // whom to ask for home tests
 	active      bool       // registered at the home agent: we are the contact node
+	flows       bool       // active, and the home agent takes flow bindings
 	wanted      bool       // active, or on the way there
 	waiter      opID       // of Active or Close
 	closing     bool

@@ -29,4 +29,5 @@ const (
 const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
+	KindFlows                   // does the home agent take flow bindings?
 )

@@ -31,7 +31,9 @@ type Config struct {
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
 	// Moved is told that another replica has announced itself as contact node.
-	Moved  func(contact, node netip.Addr)
+	Moved func(contact, node netip.Addr)
+	// Flows registers connections at the home agent; nil: they are always relayed.
+	Flows  Flows
 	Logger *slog.Logger
 }
 
@@ -57,6 +59,8 @@ type Contact struct {
 	// Direct: what this replica sends in a relayed connection goes straight to
 	// the client, with the contact address as source, not back through the anchor.
 	Direct bool
+	// Flows: connections may get flow bindings at the home agent.
+	Flows bool
 }
 
 // Node is the owner's and the anchor's half at one replica. Its methods are safe
@@ -77,6 +81,7 @@ type Node struct {
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
+	flowing  map[Conn]bool // for which flow bindings are wanted
 	counts   counters
 }
 
@@ -115,6 +120,7 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+		flowing: make(map[Conn]bool),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -172,6 +178,7 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.owned {
 		if c.Contact.Addr() == contact {
 			delete(n.owned, c)
+			n.tellFlow(c)
 		}
 	}
 	for c := range n.routes {

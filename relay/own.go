@@ -15,6 +15,7 @@ type own struct {
 	live     bool       // its packets come here, or may at any moment
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
+	flow     bool       // the home agent sends its packets here
 	busy     bool       // an update is under way
 	marked   time.Time  // until then the number is the acceptor's to choose
 	renew    time.Time
@@ -42,8 +43,11 @@ func (n *Node) route(c Conn) (dataplane.Route, bool) {
 				return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 			}
 			kind := dataplane.Relayed
-			if ct.Direct {
+			switch {
+			case ct.Direct:
 				kind = dataplane.Direct
+			case o.flow: // both ways; what still comes from the anchor is taken
+				return dataplane.Route{Kind: dataplane.Tunnelled, From: o.anchor}, true
 			}
 			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
 		case o.live:
@@ -73,6 +77,7 @@ func (n *Node) via(c Conn) dataplane.RouteKind {
 
 // sync makes the route of a connection what its state says. The lock is held.
 func (n *Node) sync(c Conn) error {
+	n.tellFlow(c)
 	want, some := n.route(c)
 	have, had := n.routes[c]
 	switch {

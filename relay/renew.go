@@ -25,6 +25,7 @@ func (n *Node) sweep() {
 	}
 	var due []Conn
 	for c, o := range n.owned {
+		n.resumeFlow(c)
 		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}

@@ -91,6 +91,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
+	r.peers.Handle(peer.KindFlows, r.anycast.HandleFlows)
 
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
@@ -145,6 +146,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
 			Direct:       s.ReturnPath == conf.ReturnDirect,
+			FlowBindings: s.FlowBindings,
 			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {
