@@ -130,3 +130,17 @@ func (f *Further) FlowCount() int { return f.flows }
 
 // Len is the number of further bindings.
 func (f *Further) Len() int { return len(f.bindings) }
+
+// Claims tells whether a binding has a flow binding for a flow, with that priority.
+func (f *Further) Claims(k FurtherKey, flow Flow, priority uint16) bool {
+	b := f.bindings[k]
+	if b == nil {
+		return false
+	}
+	for _, e := range b.flows {
+		if e.Flow == flow && e.Priority == priority {
+			return true
+		}
+	}
+	return false
+}

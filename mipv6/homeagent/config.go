@@ -70,6 +70,9 @@ const (
 	maxAgents     = 128
 	maxAgentAddrs = 8
 	maxLearned    = 16
+	// maxFlowResults bounds the flow bindings that one acknowledgement speaks of: it
+	// must fit in a packet. One that misses many kept ones says so of the first.
+	maxFlowResults = 100
 	// maxRemembered is for how long such a prefix is told on that is never heard
 	// of again, be it valid for ever.
 	maxRemembered = 30 * 24 * time.Hour

@@ -54,6 +54,7 @@ func (c *core) updateFurther(now time.Time, a *answer) []action {
 	}
 	res := c.further.Update(now, request)
 	a.flows = append(unread, res.Flows...)
+	a.flows = a.flows[:min(len(a.flows), maxFlowResults)]
 	actions := c.changed(request.FurtherKey, res.Changes, a)
 	if !res.Status.Accepted() {
 		c.count(CounterRefused)

@@ -239,10 +239,8 @@ func (c *core) transmit(now time.Time, ct *contact, a bindings.Action) {
 		options, said = ct.say(now, c.id)
 		m.Options = append(m.Options, options...)
 	}
-	if ct.said == nil {
-		ct.said = make(map[uint16]content)
-	}
 	ct.said[a.Sequence] = said
+	ct.due = time.Time{} // all is said; what became of it, settle finds
 	c.counters[CounterUpdates]++
 	c.do(sendAction{ct.Address, ct.HomeAgent, m})
 }

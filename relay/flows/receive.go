@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -42,9 +43,7 @@ func (c *core) acknowledgement(now time.Time, home, from netip.Addr, m *mipv6.Bi
 		if known {
 			c.settle(now, ct, said, mipv6.FindOptions[*mipv6.FlowIdentification](m))
 		}
-		if u, ok := c.list.Get(ct.target()); ok && ct.due.IsZero() && said.more {
-			c.tell(ct, c.list.Allowed(now, u.Peer))
-		}
+		c.left(now, ct, said)
 	case bindings.Resynced:
 		for _, a := range c.list.Poll(now) {
 			c.listed(now, a)
@@ -65,13 +64,12 @@ func (c *core) settle(now time.Time, ct *contact, said content, results []*mipv6
 					c.unbound(ct, f)
 				}
 			}
-			c.tell(ct, now)
 			break
 		}
 	}
-	for id, priority := range said.added {
+	for _, id := range slices.Sorted(maps.Keys(said.added)) {
 		f := ct.byID[id]
-		if f == nil || f.priority != priority || f.bound {
+		if f == nil || f.priority != said.added[id] || f.bound {
 			continue // it went on meanwhile
 		}
 		i := slices.IndexFunc(results, func(r *mipv6.FlowIdentification) bool { return r.ID == id })
@@ -83,13 +81,38 @@ func (c *core) settle(now time.Time, ct *contact, said content, results []*mipv6
 		case i >= 0 && results[i].Status == mipv6.FlowAdministrativelyProhibited && f.taken < otherNumbers:
 			f.taken++
 			ct.rename(f)
-			c.tell(ct, now)
 		default:
 			c.counters[CounterRefused]++
 			f.notBefore = now.Add(declined)
-			c.tell(ct, f.notBefore)
 		}
 	}
+}
+
+// left makes due what the home agent has not been told, or found no room, or was
+// refused.
+func (c *core) left(now time.Time, ct *contact, said content) {
+	for id := range said.added {
+		if ct.byID[id] == nil {
+			c.tell(ct, now) // gone since
+		}
+	}
+	for _, id := range said.kept {
+		if ct.byID[id] == nil {
+			c.tell(ct, now)
+		}
+	}
+	for _, f := range ct.byID {
+		if !f.bound {
+			c.tell(ct, later(now, f.notBefore))
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // unbound notes that the home agent does not have a flow binding.

@@ -107,7 +107,6 @@ func (t *table) sorted() []*flow {
 type content struct {
 	added map[uint16]uint16 // identifiers, with their priority numbers
 	kept  []uint16
-	more  bool // not all new ones found room
 }
 
 // say makes the options of a Binding Update.
@@ -129,7 +128,6 @@ func (t *table) say(now time.Time, id uint16) (options []mipv6.Option, c content
 			continue
 		}
 		if room -= flowOctets; room < 0 {
-			c.more = true
 			break
 		}
 		c.added[f.id] = f.priority
