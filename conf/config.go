@@ -17,6 +17,7 @@ type Config struct {
 	Services      []Service
 	HomeAgent     *HomeAgent
 	Correspondent *Correspondent
+	IPsec         []IPsec
 
 	where *located // lines of the keys, for checks that come after loading
 }
@@ -94,13 +95,15 @@ type Service struct {
 	Replicas       []netip.Addr // care-of addresses, this host's among them
 	Policy         string       // local, random
 
+	IPsec IPsecMode // of the registration at the home agent
+
 	NeverSelf           bool       // the policy never chooses this host while another is left
 	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
 	FlowBindings        bool       // use those of a home agent that has them
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
 
-	Mode string // how clients are handed off: basic, prepared
+	Mode string // how clients are handed off: basic, prepared, seamless
 
 	ConnectTimeout  time.Duration // to reach a handoff's target
 	HandoffTimeout  time.Duration // a handoff that has not ended by then is given up
@@ -123,6 +126,7 @@ type HomeAgent struct {
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
 	Replicas      []netip.Addr   // care-of addresses that may be registered beside each other; empty: none
+	IPsec         IPsecMode
 
 	Preference      uint16        // among the home agents of the link
 	PrefixValid     time.Duration // lifetimes of Prefix, in whole seconds

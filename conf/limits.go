@@ -8,7 +8,7 @@ const (
 
 	defaultBacklog        = 128
 	defaultPolicy         = "local"    // the thesis, §4.2.3: without a policy clients are served where they arrive
-	defaultMode           = "prepared" // the best that there is
+	defaultMode           = "seamless" // the best that there is
 	defaultConnectTimeout = time.Second
 	defaultHandoffTimeout = 8 * time.Second
 	defaultAcceptTimeout  = 5 * time.Second

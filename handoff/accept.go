@@ -33,7 +33,24 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 		}
 	}
 	g.awaitReady(ctx, o.Offer)
+	if mode >= ModeSeamless && !g.expect(o) {
+		mode = ModePrepared
+	}
 	return g.reply(Outcome{Verdict: VerdictAccepted, Mode: mode}), nil
+}
+
+// expect has the client's packets kept from now on, if that is possible. A donor
+// that offers a client that is served here does not get them.
+func (g *Agent) expect(o *offer) bool {
+	binder, ok := g.d.Anycast(o.Contact, o.Client)
+	if !ok || g.d.Serves(o.Contact, o.Client) {
+		return false
+	}
+	if err := binder.Expect(o.From, false); err != nil {
+		g.d.Logger.Debug("handoff: packets are not kept", "client", o.Client, "contact", o.Contact, "err", err)
+		return false
+	}
+	return true
 }
 
 // prepare does return routability while the donor still serves the client: a
@@ -250,7 +267,7 @@ func (a *acceptance) perform(act Action) Event {
 		a.cancel() // it reports all the same
 	case ActionActivate:
 		return a.do(act.Kind, func() (err error) {
-			a.fd, err = a.inserted.Activate()
+			a.fd, err = a.inserted.Activate(func() error { return a.binder.Open(a.from) })
 			a.gap = time.Since(a.received)
 			return err
 		})
@@ -271,7 +288,7 @@ func (a *acceptance) perform(act Action) Event {
 			if act.Touched {
 				g.hold(a.conn, a.binder)
 			}
-			return a.inserted.Abort()
+			return errors.Join(a.inserted.Abort(), a.binder.Undo())
 		})
 	}
 	return Event{}
@@ -283,6 +300,16 @@ func (a *acceptance) insert() error {
 	var ok bool
 	if a.binder, ok = a.g.d.Anycast(a.conn.contact, a.conn.client); !ok {
 		return &RefusedError{Reason: ReasonNoService}
+	}
+	if a.req.mode < ModeSeamless {
+		// What an earlier handoff of the same connection still does with its
+		// packets ends here.
+		if err := a.binder.Undo(); err != nil {
+			return err
+		}
+	} else if err := a.binder.Expect(a.from, true); err != nil {
+		// Packets may be lost then; TCP sends them again.
+		a.g.d.Logger.Warn("handoff: packets are not kept", "client", a.req.client, "contact", a.req.contact, "err", err)
 	}
 	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
 	if buried {

@@ -54,6 +54,9 @@ func TestModes(t *testing.T) {
 		{handoff.ModeBasic, handoff.ModePrepared, handoff.ModeBasic},
 		{handoff.ModePrepared, handoff.ModeBasic, handoff.ModeBasic},
 		{handoff.ModePrepared, handoff.ModePrepared, handoff.ModePrepared},
+		{handoff.ModeSeamless, handoff.ModePrepared, handoff.ModePrepared},
+		{handoff.ModePrepared, handoff.ModeSeamless, handoff.ModePrepared},
+		{handoff.ModeSeamless, handoff.ModeSeamless, handoff.ModeSeamless},
 	} {
 		t.Run(fmt.Sprintf("%v to %v", tt.donor, tt.acceptor), func(t *testing.T) {
 			world(t, func(t *testing.T, w *handofftest.World, a, b *replica) {
@@ -69,7 +72,7 @@ func TestModes(t *testing.T) {
 				switch {
 				case tt.want == handoff.ModeBasic && (prepared >= 0 || tested < frozen):
 					t.Errorf("steps of a basic handoff: %q", all)
-				case tt.want == handoff.ModePrepared && (prepared < 0 || prepared > frozen || tested >= 0):
+				case tt.want >= handoff.ModePrepared && (prepared < 0 || prepared > frozen || tested >= 0):
 					t.Errorf("steps of a prepared handoff: %q", all)
 				}
 				for _, r := range []*replica{a, b} {
@@ -106,7 +109,7 @@ func TestPrepare(t *testing.T) {
 					t.Fatal(err)
 				}
 				expectOwner(t, w, glass)
-				if got, want := s.take(), []string{fmt.Sprint("call ", peer.KindOffer), "prepare"}; !slices.Equal(got, want) {
+				if got, want := s.take(), []string{fmt.Sprint("call ", peer.KindOffer), "prepare", "expect"}; !slices.Equal(got, want) {
 					t.Errorf("steps ahead of the handoff: %q, want %q", got, want)
 				}
 				time.Sleep(tt.later)

@@ -41,6 +41,7 @@ type replica struct {
 
 	mu        sync.Mutex
 	mode      handoff.Mode
+	serves    bool
 	admit     error
 	delivered []*handoff.Client
 }
@@ -59,6 +60,11 @@ func newReplica(t *testing.T, w *handofftest.World, addr netip.Addr) *replica {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.mode
+		},
+		Serves: func(_, _ netip.AddrPort) bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.serves
 		},
 		Deliver: func(c *handoff.Client) {
 			r.mu.Lock()

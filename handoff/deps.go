@@ -54,6 +54,21 @@ type Binder interface {
 	// Bind binds a client that is served here and not known to be bound,
 	// whatever number it takes.
 	Bind(ctx context.Context, client netip.Addr) error
+	// Expect, at the acceptor, keeps what comes for the connection, also what
+	// the donor sends on, until Open or Undo, and within bounds of its own. It is
+	// called at the offer, and again when the donor has frozen the connection. On
+	// an error it is not kept.
+	Expect(donor netip.Addr, frozen bool) error
+	// Open lets in what was kept: the endpoint lives. It does nothing where
+	// nothing is expected.
+	Open(donor netip.Addr) error
+	// Divert, at the donor, sends what comes for the connection to the acceptor
+	// until Undo or, for what is late, a while after Left.
+	Divert(acceptor netip.Addr) error
+	Left()
+	// Undo ends Expect and Divert, also those of an earlier handoff; what was
+	// kept is dropped.
+	Undo() error
 	// Hold drops all that comes from or goes to the client, in silence, until
 	// Unhold or Start.
 	Hold(client netip.Addr) error
@@ -66,8 +81,10 @@ var ErrTaken = errors.New("handoff: the client is bound to the other side")
 // TCP moves endpoints out of and into this host's kernel; NewKernel makes the
 // real one. Its methods are safe for concurrent use.
 type TCP interface {
-	// Freeze stops the connection; fd stays the caller's until Thaw.
-	Freeze(fd int) (Frozen, error)
+	// Freeze stops the connection; fd stays the caller's until Thaw. divert is
+	// called when nothing leaves any more and what comes is still taken; if it
+	// fails nothing is frozen.
+	Freeze(fd int, divert func() error) (Frozen, error)
 	// Insert makes a frozen connection out of an encoded endpoint.
 	Insert(endpoint []byte) (Inserted, error)
 	// Bury keeps a frozen connection until the given time, so that it swallows
@@ -89,7 +106,9 @@ type Frozen interface {
 
 // Inserted is a connection at the acceptor.
 type Inserted interface {
-	Activate() (fd int, err error)
+	// Activate makes it live. open is called when it can receive and has sent
+	// nothing yet.
+	Activate(open func() error) (fd int, err error)
 	Abort() error // in silence
 }
 
@@ -108,6 +127,9 @@ type Deps struct {
 	// Admit says whether a client can be taken: nil, or why not, best as a
 	// *RefusedError. It is asked for the offer and again when the client comes.
 	Admit func(ctx context.Context, o Offer) error
+	// Serves tells whether a connection is served here: a donor that offers it
+	// does not have it. Nil: never.
+	Serves func(contact, client netip.AddrPort) bool
 	// Deliver gets a client that is served here from now on. It must not wait
 	// for the application.
 	Deliver func(*Client)
@@ -142,6 +164,9 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Modes == nil {
 		d.Modes = func(string) Mode { return ModeBest }
+	}
+	if d.Serves == nil {
+		d.Serves = func(_, _ netip.AddrPort) bool { return false }
 	}
 	if d.Observe == nil {
 		d.Observe = func(Record) {}

@@ -91,6 +91,8 @@ type donation struct {
 	bytes   []byte // req, encoded
 	frozen  Frozen
 
+	diverted bool // what comes is sent to the target
+
 	started, frozenAt time.Time
 	gap               time.Duration
 	lost              bool // an acknowledgement was missed
@@ -127,10 +129,7 @@ func (d *donation) perform(a Action) Event {
 		})
 	case ActionFreeze:
 		d.frozenAt = time.Now()
-		return d.do(a.Kind, func() (err error) {
-			d.frozen, err = d.g.d.TCP.Freeze(d.c.FD)
-			return err
-		})
+		return d.do(a.Kind, d.freeze)
 	case ActionExtract:
 		return d.do(a.Kind, d.extract)
 	case ActionSend:
@@ -148,12 +147,20 @@ func (d *donation) perform(a Action) Event {
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()
-		return d.do(a.Kind, d.frozen.Thaw)
+		return d.do(a.Kind, func() error {
+			if !d.diverted {
+				return d.frozen.Thaw()
+			}
+			return errors.Join(d.binder.Undo(), d.frozen.Thaw())
+		})
 	case ActionRelease:
 		d.thawedNow()
 		return d.do(a.Kind, func() error {
 			d.c.FD = -1
 			d.binder.Finish(client)
+			if d.diverted {
+				d.binder.Left()
+			}
 			d.g.bury(d.frozen)
 			return nil
 		})
@@ -162,6 +169,34 @@ func (d *donation) perform(a Action) Event {
 }
 
 func (d *donation) thawedNow() { d.gap = time.Since(d.frozenAt) }
+
+// freeze stops the connection and, in seamless mode, sends on what comes. Where
+// that cannot be done packets may be lost, and TCP repairs it.
+func (d *donation) freeze() (err error) {
+	d.frozen, err = d.g.d.TCP.Freeze(d.c.FD, func() error {
+		if d.machine.Mode() < ModeSeamless {
+			return nil
+		}
+		if err := d.binder.Divert(d.target); err != nil {
+			d.g.d.Logger.Warn("handoff: packets are not sent on", "client", d.c.Remote, "contact", d.c.Local, "err", err)
+			return nil
+		}
+		d.diverted = true
+		return nil
+	})
+	if err != nil && d.diverted {
+		err = errors.Join(err, d.binder.Undo())
+	}
+	return err
+}
+
+// mode is how the client is handed off as far as it turned out.
+func (d *donation) mode() Mode {
+	if m := d.machine.Mode(); m < ModeSeamless || d.diverted || d.frozen == nil {
+		return m
+	}
+	return ModePrepared
+}
 
 // extract makes the request whole.
 func (d *donation) extract() error {
@@ -173,7 +208,7 @@ func (d *donation) extract() error {
 	if err != nil {
 		return fmt.Errorf("handoff: mark of client %s: %w", d.c.Remote.Addr(), err)
 	}
-	d.req.endpoint, d.req.mark, d.req.instance, d.req.mode = endpoint, mark, d.machine.Instance(), d.machine.Mode()
+	d.req.endpoint, d.req.mark, d.req.instance, d.req.mode = endpoint, mark, d.machine.Instance(), d.mode()
 	if err := d.req.check(); err != nil {
 		return err
 	}
@@ -205,7 +240,7 @@ func (d *donation) end(err error) error {
 	}
 	r := Record{
 		ID: d.c.ID, Service: d.c.Service, Client: d.c.Remote, Contact: d.c.Local, From: d.g.d.Self, To: d.target,
-		Role: RoleDonor, Mode: d.machine.Mode(), Started: d.started, Gap: d.gap, Bytes: len(d.bytes), Phases: d.phases,
+		Role: RoleDonor, Mode: d.mode(), Started: d.started, Gap: d.gap, Bytes: len(d.bytes), Phases: d.phases,
 	}
 	if err != nil {
 		d.c.Failed = d.target

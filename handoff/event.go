@@ -35,13 +35,13 @@ type ActionKind uint8
 // EventUnsent, ActionReclaim perhaps with EventTaken.
 const (
 	ActionOffer    ActionKind = iota + 1 // donor: reach the target and offer the client
-	ActionFreeze                         // donor
+	ActionFreeze                         // donor: from now on what comes for the client goes to the acceptor, in ModeSeamless
 	ActionExtract                        // donor: the TCP endpoint and the anycast mark
 	ActionSend                           // donor: the request
 	ActionAsk                            // donor: what became of it
 	ActionReclaim                        // donor: a Binding Update with the acceptor's number
 	ActionWait                           // donor: nothing until the deadline
-	ActionThaw                           // donor
+	ActionThaw                           // donor: and what comes for the client stays here
 	ActionBind                           // donor: bind the client anew, whatever its number
 	ActionRelease                        // donor: let the client go
 	ActionAdmit                          // acceptor: can it be taken

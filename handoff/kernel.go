@@ -33,8 +33,8 @@ func NewKernel(limit int) (*Kernel, error) {
 }
 
 // Freeze implements TCP.
-func (k *Kernel) Freeze(fd int) (Frozen, error) {
-	f, err := tcpcp.Freeze(fd)
+func (k *Kernel) Freeze(fd int, divert func() error) (Frozen, error) {
+	f, err := tcpcp.FreezeWith(fd, divert)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +51,14 @@ func (*Kernel) Insert(endpoint []byte) (Inserted, error) {
 	if err != nil {
 		return nil, err
 	}
-	return i, nil
+	return kernelInserted{i}, nil
 }
+
+// kernelInserted lets kept packets come when they can be received.
+type kernelInserted struct{ *tcpcp.Inserted }
+
+// Activate implements Inserted.
+func (i kernelInserted) Activate(open func() error) (int, error) { return i.ActivateAfter(open) }
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {

@@ -41,7 +41,7 @@ func TestBuriedConnectionMakesRoom(t *testing.T) {
 	}
 	file.Close()
 	server.Close()
-	f, err := k.Freeze(fd)
+	f, err := k.Freeze(fd, func() error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

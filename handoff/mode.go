@@ -15,13 +15,17 @@ const (
 	// does return routability when the client is offered, while the donor serves
 	// it. Only the endpoint's way and one Binding Update are left.
 	ModePrepared
+	// ModeSeamless loses no packet on top of that: what the client sends to the
+	// donor from the freeze on goes to the acceptor, which keeps it until the
+	// endpoint lives there.
+	ModeSeamless
 	modes
 
 	// ModeBest is the best that there is.
 	ModeBest = modes - 1
 )
 
-var modeNames = [modes]string{"", "basic", "prepared"}
+var modeNames = [modes]string{"", "basic", "prepared", "seamless"}
 
 // String names the mode as the configuration does.
 func (m Mode) String() string {

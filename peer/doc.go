@@ -31,3 +31,6 @@ const (
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 	KindFlows                   // does the home agent take flow bindings?
 )
+
+// KindKeys: IPsec keys for a contact node, from a replica that was given them.
+const KindKeys Kind = 24

@@ -78,6 +78,7 @@ type Node struct {
 	mu       sync.Mutex
 	contacts map[netip.Addr]*contact
 	owned    map[Conn]*own
+	seams    map[Conn]seam
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
@@ -118,7 +119,7 @@ func New(cfg Config, deps Deps) *Node {
 	n := &Node{
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
-		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), cache: NewCache(cfg.MaxEntries),
+		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
 		flowing: make(map[Conn]bool),
 	}
@@ -179,6 +180,11 @@ func (n *Node) Remove(contact netip.Addr) {
 		if c.Contact.Addr() == contact {
 			delete(n.owned, c)
 			n.tellFlow(c)
+		}
+	}
+	for c := range n.seams {
+		if c.Contact.Addr() == contact {
+			delete(n.seams, c)
 		}
 	}
 	for c := range n.routes {

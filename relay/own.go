@@ -25,6 +25,15 @@ type own struct {
 // route is what the data plane is to do with a connection: false for nothing of
 // its own. The lock is held.
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
+	plain, some := n.plain(c)
+	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil {
+		return n.seamed(s, c, plain, some), true
+	}
+	return plain, some
+}
+
+// plain is route without a handoff.
+func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 	o := n.owned[c]
 	ct := n.contacts[c.Contact.Addr()]
 	if ct == nil {
@@ -46,7 +55,7 @@ func (n *Node) route(c Conn) (dataplane.Route, bool) {
 			switch {
 			case ct.Direct:
 				kind = dataplane.Direct
-			case o.flow: // both ways; what still comes from the anchor is taken
+			case o.flow && !n.moving(c): // both ways; what still comes from the anchor is taken
 				return dataplane.Route{Kind: dataplane.Tunnelled, From: o.anchor}, true
 			}
 			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true

@@ -16,6 +16,7 @@ type batch struct{ contact, anchor netip.Addr }
 // back, and lets lapse what nobody renewed here.
 func (n *Node) sweep() {
 	now := n.deps.Now()
+	n.sweepSeams(now)
 	n.mu.Lock()
 	for _, e := range n.cache.Poll(now) {
 		if e.Owner != n.cfg.Self {

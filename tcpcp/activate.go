@@ -12,11 +12,15 @@ import (
 // If the peer ended the connection in that very moment, the caller learns it
 // from the descriptor, as with any connection. After an error nothing is live,
 // and Abort is what is left to do.
-func (i *Inserted) Activate() (int, error) {
+func (i *Inserted) Activate() (int, error) { return i.ActivateAfter(func() error { return nil }) }
+
+// ActivateAfter is Activate for packets that were kept: open lets them come. It is
+// called when the connection can receive and has sent nothing yet.
+func (i *Inserted) ActivateAfter(open func() error) (int, error) {
 	if i.done {
 		return -1, &Error{Op: "activate", Tuple: i.Tuple(), Err: ErrFinished}
 	}
-	if err := i.activate(); err != nil {
+	if err := i.activate(open); err != nil {
 		// Whatever was sent by now was right to send; but it ends here.
 		optRepair.set(i.fd, unix.TCP_REPAIR_ON)
 		return -1, wrap("activate", i.Tuple(), err)
@@ -25,9 +29,12 @@ func (i *Inserted) Activate() (int, error) {
 	return i.fd, nil
 }
 
-func (i *Inserted) activate() error {
+func (i *Inserted) activate(open func() error) error {
 	fd, e := i.fd, i.endpoint
 	if err := unblock(fd); err != nil {
+		return err
+	}
+	if err := open(); err != nil {
 		return err
 	}
 	// Leaving repair mode sends a window probe: its answer says what the peer has

@@ -32,7 +32,13 @@ type Frozen struct {
 // Errors: ErrState (not connected), ErrUnsupported (not TCP over IPv6, link-local
 // addresses, an upper-layer protocol), EPERM without CAP_NET_ADMIN; the socket is
 // then as it was.
-func Freeze(fd int) (*Frozen, error) {
+func Freeze(fd int) (*Frozen, error) { return FreezeWith(fd, func() error { return nil }) }
+
+// FreezeWith is Freeze for a connection whose packets go elsewhere from now on:
+// divert sends them there. It is called when nothing leaves any more (what the
+// kernel would send counts as unsent) and what comes is still taken, so that no
+// packet is lost between the two places. If it fails nothing is frozen.
+func FreezeWith(fd int, divert func() error) (*Frozen, error) {
 	t, err := tupleOf(fd)
 	if err != nil {
 		return nil, wrap("freeze", t, err)
@@ -48,7 +54,7 @@ func Freeze(fd int) (*Frozen, error) {
 	if f.keepAlive, err = optKeepAlive.getBool(fd); err != nil {
 		return nil, wrap("freeze", t, err)
 	}
-	if err := f.freeze(); err != nil {
+	if err := f.freeze(divert); err != nil {
 		return nil, wrap("freeze", t, err)
 	}
 	return f, nil
@@ -57,9 +63,12 @@ func Freeze(fd int) (*Frozen, error) {
 // freeze blocks what goes out before what comes in: else an answer could leave
 // after the last look at the state that it answers for. On error it leaves the
 // socket as it was.
-func (f *Frozen) freeze() error {
+func (f *Frozen) freeze(divert func() error) error {
 	if err := block(f.fd, xfrmPolicyOut); err != nil {
 		return err
+	}
+	if err := divert(); err != nil {
+		return errors.Join(err, unblock(f.fd))
 	}
 	if err := block(f.fd, xfrmPolicyIn); err != nil {
 		return errors.Join(err, unblock(f.fd))

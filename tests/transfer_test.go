@@ -51,8 +51,8 @@ func transferThroughHandoffs(t *testing.T, client string) {
 	must(t, err)
 	defer conn.Close()
 	sent := make(chan error, 1)
-	go func() { sent <- upload(conn) }()
-	got, moves, err := download(conn)
+	go func() { sent <- upload(conn, transferSize, stream.Bulk) }()
+	got, moves, err := download(conn, transferSize)
 	if e := <-sent; e != nil {
 		t.Error(e)
 	}
@@ -89,10 +89,10 @@ func dial(ctx context.Context, h *lab.Host, to netip.AddrPort) (conn *net.TCPCon
 // stall is how long a transfer may stand still.
 const stall = 60 * time.Second
 
-func upload(conn *net.TCPConn) error {
+func upload(conn *net.TCPConn, size int, pace stream.Pace) error {
 	source := stream.New(upSeed, 0)
-	b := make([]byte, 64<<10)
-	for left := transferSize; left > 0; {
+	b := make([]byte, pace.Chunk)
+	for left := size; left > 0; pace.Wait() {
 		part := b[:min(len(b), left)]
 		_, _ = source.Read(part) // cannot fail
 		if err := conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
@@ -108,10 +108,10 @@ func upload(conn *net.TCPConn) error {
 }
 
 // download hashes the stream and reads what the last server says after it.
-func download(conn *net.TCPConn) (got sums, moves int, err error) {
+func download(conn *net.TCPConn, size int) (got sums, moves int, err error) {
 	h := sha256.New()
 	b := make([]byte, 64<<10)
-	for left := transferSize; left > 0; {
+	for left := size; left > 0; {
 		if err := conn.SetReadDeadline(time.Now().Add(stall)); err != nil {
 			return got, 0, err
 		}

@@ -89,6 +89,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
+	r.peers.Handle(peer.KindKeys, d.handleKeys)
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 	r.peers.Handle(peer.KindFlows, r.anycast.HandleFlows)
@@ -99,6 +100,9 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Anycast: r.binder,
 		TCP:     kernel,
 		Modes:   r.mode,
+		Serves: func(contact, client netip.AddrPort) bool {
+			return r.connected(relay.Conn{Contact: contact, Client: client})
+		},
 		Admit:   r.admit,
 		Deliver: r.deliver,
 		Logger:  d.log,

@@ -11,8 +11,8 @@ import (
 )
 
 // Anycast is what handoff.Deps.Anycast wants: every contact address is served.
-func (h *Host) Anycast(contact, _ netip.AddrPort) (handoff.Binder, bool) {
-	return &binder{h, contact.Addr()}, true
+func (h *Host) Anycast(contact, client netip.AddrPort) (handoff.Binder, bool) {
+	return &binder{h, contact.Addr(), tuple{contact, client}}, true
 }
 
 // Held tells whether the host drops the client's packets.
@@ -25,6 +25,7 @@ func (h *Host) Held(contact, client netip.Addr) bool {
 type binder struct {
 	h       *Host
 	contact netip.Addr
+	conn    tuple
 }
 
 // update is a Binding Update that reaches the client (RFC 6275 §9.5.1): it is
@@ -131,6 +132,54 @@ func (b *binder) Bind(_ context.Context, client netip.Addr) error {
 	b.h.w.mu.Unlock()
 	b.update(client, next)
 	return nil
+}
+
+func (b *binder) Expect(donor netip.Addr, _ bool) error {
+	return b.seam("expect", func(s *seam) { s.expects = donor })
+}
+
+func (b *binder) Open(netip.Addr) error {
+	return b.seam("open", func(s *seam) { s.expects = netip.Addr{} })
+}
+
+func (b *binder) Divert(acceptor netip.Addr) error {
+	return b.seam("divert", func(s *seam) { s.diverts = acceptor })
+}
+
+func (b *binder) Left() {}
+
+func (b *binder) Undo() error { return b.seam("undo", func(s *seam) { *s = seam{} }) }
+
+func (b *binder) seam(op string, change func(*seam)) error {
+	if err := b.h.w.fault(b.h.addr, op); err != nil {
+		return err
+	}
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	s := b.h.seams[b.conn]
+	change(&s)
+	b.h.seams[b.conn] = s
+	return nil
+}
+
+// seam is what a host does with the packets of a connection that moves.
+type seam struct{ expects, diverts netip.Addr }
+
+// Expects is the donor whose packets of the connection the host keeps; Diverts the
+// acceptor to which it sends them. The zero Addr is nobody.
+func (h *Host) Expects(contact, client netip.AddrPort) netip.Addr {
+	return h.seam(contact, client).expects
+}
+
+// Diverts is described at Expects.
+func (h *Host) Diverts(contact, client netip.AddrPort) netip.Addr {
+	return h.seam(contact, client).diverts
+}
+
+func (h *Host) seam(contact, client netip.AddrPort) seam {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.seams[tuple{contact, client}]
 }
 
 func (b *binder) Hold(client netip.Addr) error {

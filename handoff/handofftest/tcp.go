@@ -60,7 +60,10 @@ func (h *Host) remove(s *socket) {
 }
 
 // Freeze is handoff.TCP's.
-func (h *Host) Freeze(fd int) (handoff.Frozen, error) {
+func (h *Host) Freeze(fd int, divert func() error) (handoff.Frozen, error) {
+	if err := divert(); err != nil {
+		return nil, err
+	}
 	if err := h.w.fault(h.addr, "freeze"); err != nil {
 		return nil, err
 	}
@@ -132,9 +135,12 @@ func (h *Host) Insert(endpoint []byte) (handoff.Inserted, error) {
 type inserted struct{ s *socket }
 
 // Activate makes the socket live.
-func (i *inserted) Activate() (int, error) {
+func (i *inserted) Activate(open func() error) (int, error) {
 	h := i.s.h
 	if err := h.w.fault(h.addr, "activate"); err != nil {
+		return -1, err
+	}
+	if err := open(); err != nil {
 		return -1, err
 	}
 	h.mu.Lock()

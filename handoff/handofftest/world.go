@@ -38,7 +38,7 @@ type World struct {
 	Fate func(from, to netip.Addr, kind peer.Kind) Fate
 	// Fault decides whether an operation of a host fails: freeze, extract, thaw,
 	// insert, activate, mark, prepare, routability (only where nothing was
-	// prepared), start, start-unheard (the client is bound, the host
+	// prepared), expect, open, divert, undo, start, start-unheard (the client is bound, the host
 	// does not learn it), reclaim, bind. nil lets all succeed.
 	Fault func(host netip.Addr, operation string) error
 
@@ -77,6 +77,7 @@ type Host struct {
 	buried   map[tuple]*grave
 	held     map[binding]bool
 	prepared map[binding]bool
+	seams    map[tuple]seam
 	nextFD   int
 	down     bool
 }
@@ -90,7 +91,7 @@ func (w *World) Host(addr netip.Addr) *Host {
 		h = &Host{
 			w: w, addr: addr, handlers: make(map[peer.Kind]peer.Handler), sockets: make(map[int]*socket),
 			tuples: make(map[tuple]*socket), buried: make(map[tuple]*grave), held: make(map[binding]bool),
-			prepared: make(map[binding]bool), nextFD: 3,
+			prepared: make(map[binding]bool), seams: make(map[tuple]seam), nextFD: 3,
 		}
 		w.hosts[addr] = h
 	}

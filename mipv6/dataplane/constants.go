@@ -45,6 +45,9 @@ const (
 	CounterHomeAgentIn  = "home_agent_in"
 	// CounterHomeAgentFlow: of CounterHomeAgentOut, what a flow binding claimed.
 	CounterHomeAgentFlow = "home_agent_flow"
+	// CounterMobilityTaken: Mobility Headers to a home address with Protect that were
+	// given to the signalling.
+	CounterMobilityTaken = "mobility_taken"
 
 	// CounterDropContactGone: something still sent from a contact address that was
 	// removed.
@@ -68,6 +71,9 @@ const (
 	// CounterDropCongestion: the tunnel marked congestion on a packet that cannot
 	// carry the mark (RFC 6040 §4.2).
 	CounterDropCongestion = "drop_congestion"
+	// CounterDropUnprotected: a Mobility Header came through the tunnel in clear from
+	// a home address with Protect.
+	CounterDropUnprotected = "drop_unprotected"
 	// CounterDropForeignTunnel: IPv6-in-IPv6 for or from a contact address, from
 	// neither its home agent nor a replica that was declared for that flow.
 	CounterDropForeignTunnel = "drop_foreign_tunnel"

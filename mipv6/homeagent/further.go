@@ -32,6 +32,8 @@ func (c *core) identified(now time.Time, a *answer) (actions []action, done bool
 		return c.refuse(now, a, mipv6.StatusMultipleMalformed), true
 	case a.id.Home:
 		return c.refuse(now, a, mipv6.StatusMultipleHomeAndAwayProhibited), true
+	case a.id.CareOf.IsValid() && a.id.CareOf != a.received.Source():
+		return c.refuse(now, a, mipv6.StatusMultipleUnknownCareOf), true // who may register it is known of the source only
 	case a.id.Priority < mipv6.LeastBindingPriority:
 		return nil, false
 	}

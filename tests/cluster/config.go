@@ -59,10 +59,7 @@ func (c *Cluster) replicaFile(name string) string {
 	fmt.Fprintf(&b, "\n[peers]\nlisten      = \"[%s]:%d\"\n", addressOf(name), peerPort)
 	fmt.Fprintf(&b, "certificate = %q\nkey         = %q\nauthority   = \"ca.pem\"\n", name+".pem", name+".key")
 	for _, s := range c.services {
-		nodes, policy := s.ContactNodes, s.Policy
-		if len(nodes) == 0 {
-			nodes = c.replicas[:1]
-		}
+		nodes, policy := c.contactNodes(s), s.Policy
 		if policy == "" {
 			policy = "random"
 		}
@@ -77,10 +74,12 @@ func (c *Cluster) replicaFile(name string) string {
 		if s.ContactOnly {
 			b.WriteString("contact_only    = true\n")
 		}
+		b.WriteString(c.ipsecMode(name))
 		for _, line := range s.Extra {
 			b.WriteString(line + "\n")
 		}
 	}
+	c.ipsecSections(&b, name)
 	return b.String()
 }
 
@@ -93,6 +92,8 @@ func (c *Cluster) homeAgentFile(name string) string {
 	if c.flows {
 		fmt.Fprintf(&b, "replicas = %s\n", quoted(c.replicas))
 	}
+	b.WriteString(c.ipsecMode(name))
+	c.ipsecSections(&b, name)
 	return b.String()
 }
 

@@ -4,6 +4,7 @@
 
 #include "encapsulation.h"
 #include "flow.h"
+#include "protection.h"
 
 /*
  * The flow binding of a packet to a home address: of its connection, else of its
@@ -52,6 +53,8 @@ inline int home_agent_egress(struct __sk_buff *skb, const struct ipv6 *h, struct
 	if (!routable(&h->source))
 		return drop(DROP_DESTINATION); /* link-local addresses stay on the home link */
 	touch(&t->last_used);
+	if (t->protect && upper_layer(skb, IPV6_LENGTH, h->next_header) == MOBILITY)
+		return take(skb);
 	if (t->flows)
 		to = flow_binding(skb, h);
 	if (encapsulate(skb, h, &t->home_agent, to ? &to->care_of : &t->care_of) != PASS)
@@ -82,6 +85,8 @@ inline int home_agent_decapsulate(struct __sk_buff *skb, const struct ipv6 *oute
 
 	if (!t || !equal(&outer->destination, &t->home_agent) || !registered(t, &inner->source, &outer->source))
 		return UNCLAIMED;
+	if (t->protect && upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY)
+		return drop(DROP_UNPROTECTED);
 	touch(&t->last_used);
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;
