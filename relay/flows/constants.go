@@ -24,8 +24,10 @@ const (
 	// trust is for how long the contact node's word about the home agent counts.
 	trust = 20 * time.Second
 	// askAgain is when it is asked again that could not be, declined when it is that
-	// said no; and registrations that failed are tried again after askAgain.
+	// said no; and registrations that failed are tried again after askAgain, and
+	// after twice as long each time, up to longest.
 	askAgain = 5 * time.Second
+	longest  = 5 * time.Minute
 	declined = 30 * time.Second
 	// askTimeout bounds asking it.
 	askTimeout = 2 * time.Second

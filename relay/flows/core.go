@@ -32,6 +32,7 @@ type contact struct {
 	able       bool // the contact node's word
 	asked      time.Time
 	registered bool
+	failures   int // exchanges in a row that came to nothing
 	closing    bool
 }
 
@@ -85,7 +86,11 @@ func (c *core) add(ct Contact) {
 // want asks for a flow binding of a connection, with the relay's sequence number;
 // saying it again changes nothing.
 func (c *core) want(now time.Time, conn relay.Conn, sequence uint16) {
-	if ct := c.contacts[conn.Contact.Addr()]; ct != nil && !ct.closing && ct.want(conn, sequence) {
+	ct := c.contacts[conn.Contact.Addr()]
+	if ct == nil || ct.closing || !ct.want(conn, sequence) {
+		return
+	}
+	if ct.failures == 0 || ct.due.IsZero() { // else it waits for its turn
 		c.tell(ct, now.Add(collect))
 	}
 }

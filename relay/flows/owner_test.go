@@ -139,7 +139,7 @@ func TestOneOwner(t *testing.T) {
 				}
 			}
 		}
-		for range 400 { // longer than every lifetime and pause
+		for range 900 { // longer than every lifetime and pause
 			n.now = n.now.Add(500 * time.Millisecond)
 			n.turn()
 			for len(n.wire) > 0 {

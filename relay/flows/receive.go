@@ -31,7 +31,7 @@ func (c *core) acknowledgement(now time.Time, home, from netip.Addr, m *mipv6.Bi
 	out := c.list.Acknowledge(now, ct.target(), &ack)
 	switch out.Kind {
 	case bindings.Accepted:
-		ct.said = nil
+		ct.said, ct.failures = nil, 0
 		if out.Deleted {
 			c.forget(ct)
 			return true
@@ -140,14 +140,15 @@ func (c *core) failed(now time.Time, ct *contact, err error) {
 		c.forget(ct)
 		return
 	}
-	if ct.registered || ct.able {
+	if ct.failures == 0 { // once, not for as long as it goes on
 		c.do(logAction{slog.LevelWarn, "no flow bindings at the home agent", []any{"contact", ct.Address, "home_agent", ct.HomeAgent, "err", err}})
 	}
 	ct.able = false
 	c.lost(ct)
 	if len(ct.byConn) > 0 {
-		ct.due = now.Add(askAgain)
+		ct.due = now.Add(min(askAgain<<min(ct.failures, 16), longest))
 	}
+	ct.failures++
 }
 
 // close takes the registration back; closedAction says that it is over.
