@@ -56,11 +56,3 @@ func (n *Node) resumeFlow(c Conn) {
 		n.syncQuietly(c)
 	}
 }
-
-// moving tells whether a handoff of the connection is under way, or was just now:
-// then what it sends goes by the anchor, so that all who may send to us can be
-// named in its route. The lock is held.
-func (n *Node) moving(c Conn) bool {
-	_, ok := n.seams[c]
-	return ok
-}

@@ -46,7 +46,7 @@ func TestFlowFollowsOwner(t *testing.T) {
 	wanted("started", 1, m.Sequence+1)
 	donor.is(t, "relayed by 2001:db8:1::10")
 	donor.SetFlow(seamConn, true)
-	donor.is(t, "tunnelled, accepts from 2001:db8:1::10")
+	donor.is(t, "tunnelled and relayed by 2001:db8:1::10")
 	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
 
 	// It is to move: by the anchor, which can turn to another, before it is known to whom.
@@ -67,7 +67,7 @@ func TestFlowFollowsOwner(t *testing.T) {
 	donor.Finish(seamConn)
 	wanted("handed off", 2, m.Sequence+1)
 	acceptor.SetFlow(seamConn, true)
-	acceptor.is(t, "tunnelled, accepts from 2001:db8:1::10")
+	acceptor.is(t, "tunnelled and relayed by 2001:db8:1::10")
 	ok(t, acceptor.Hold(seamConn))
 	wanted("held", -1, 0)
 	ok(t, acceptor.Unhold(seamConn))
@@ -96,18 +96,21 @@ func TestFlowFollowsOwner(t *testing.T) {
 	wanted("removed", -1, 0)
 }
 
-// While a handoff's packets may still come from the donor the anchor stays in the
-// route: there is place for one more only.
-func TestFlowWaitsForSeam(t *testing.T) {
+// While a handoff's packets may still come from the donor, they, the anchor's and
+// the home agent's are all taken.
+func TestFlowDuringSeam(t *testing.T) {
 	now := time.Unix(1000, 0)
 	nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
 	withFlows(nodes)
 	anchor, acceptor := nodes[0], nodes[2]
 	m, err := anchor.Mark(seamConn)
 	ok(t, err, acceptor.Expect(seamConn, seamDonor, true), acceptor.Start(t.Context(), seamConn, m), acceptor.Open(seamConn, seamDonor))
-	acceptor.SetFlow(seamConn, true)
 	acceptor.is(t, "relayed by 2001:db8:1::10, accepts from 2001:db8:2::10")
-	now = now.Add(seamLinger)
-	acceptor.sweepSeams(now)
-	acceptor.is(t, "tunnelled, accepts from 2001:db8:1::10")
+	acceptor.SetFlow(seamConn, true)
+	acceptor.is(t, "tunnelled and relayed by 2001:db8:1::10, accepts from 2001:db8:2::10")
+	// Handed on again: what comes is sent to the next one, from wherever it comes.
+	ok(t, acceptor.Divert(seamConn, seamDonor))
+	acceptor.is(t, "relay to 2001:db8:2::10 via tunnelled, accepts from 2001:db8:1::10")
+	ok(t, acceptor.Undo(seamConn))
+	acceptor.is(t, "tunnelled and relayed by 2001:db8:1::10")
 }

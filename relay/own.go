@@ -55,8 +55,8 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 			switch {
 			case ct.Direct:
 				kind = dataplane.Direct
-			case o.flow && !n.moving(c): // both ways; what still comes from the anchor is taken
-				return dataplane.Route{Kind: dataplane.Tunnelled, From: o.anchor}, true
+			case o.flow: // both ways, and what still comes from the anchor
+				kind = dataplane.Tunnelled
 			}
 			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
 		case o.live:

@@ -156,7 +156,7 @@ func (n *Node) setSeam(op string, c Conn, s seam) error {
 // without, some whether that is a route of its own. The lock is held.
 func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplane.Route {
 	var anchor netip.Addr // who relays to us
-	if some && (plain.Kind == dataplane.Relayed || plain.Kind == dataplane.Direct) {
+	if some && plain.Kind != dataplane.RelayTo {
 		anchor = plain.Peer
 	}
 	switch {

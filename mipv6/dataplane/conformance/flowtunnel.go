@@ -79,6 +79,13 @@ func testFlowTunnels(t *testing.T, b Backend) {
 			must(t, agent.SetFlowTunnel(dataplane.FlowTunnel{Flow: one.ClientFlow(), CareOf: nearAddr}))
 			at = capture(t, top.replica, "eth0", func() { ping(t, top.legacy, contactAddr, 56) })
 			count(t, at, "icmpv6.type == 129", none)
+			// Without, it comes by the replica, which relays it; the answer goes straight.
+			must(t, agent.RemoveFlowTunnel(one.ClientFlow()),
+				p.replica.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr}),
+				near.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Tunnelled, Peer: replicaAddr}))
+			at = capture(t, top.replica, "eth0", func() { ping(t, top.legacy, contactAddr, 56) })
+			count(t, at, "icmpv6.type == 128", some)
+			count(t, at, "icmpv6.type == 129", none)
 		})
 	}
 }
