@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,18 +30,35 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &OpError{"passive", ct.Address, netip.Addr{}, err}
 	}
-	err := error(&OpError{"passive", ct.Address, netip.Addr{}, ErrClosed})
+	closed := error(&OpError{"passive", ct.Address, netip.Addr{}, ErrClosed})
+	err := closed
 	n.event(func(time.Time) {
-		if err = n.core.passive(ct); err != nil {
-			return
+		if err = n.core.passive(ct); err == nil {
+			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Flows: ct.FlowBindings, Early: true})
 		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(ct.ContactNodes, n.cfg.CareOf) {
+		// The home agent may believe that we are contact node, from a former life:
+		// what it sends here must not meet a host that knows no connection.
+		n.relay.Collect(ctx, ct.Address)
+	}
+	err = closed
+	n.event(func(time.Time) {
+		if n.core.contacts[ct.Address] == nil {
+			return // closed meanwhile
+		}
+		err = nil
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
+			n.relay.Remove(ct.Address)
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
 			return
 		}
-		n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Flows: ct.FlowBindings})
+		n.relay.Ready(ct.Address)
 		if ct.FlowBindings {
 			n.flows.Add(flows.Contact{Address: ct.Address, HomeAgent: ct.HomeAgent, Lifetime: ct.HomeLifetime})
 		}
@@ -49,65 +67,6 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		return nil, err
 	}
 	return &Address{n, ct.Address}, nil
-}
-
-// Active makes this replica the contact node (mip6_addr_active): it registers its
-// care-of address at the home agent and returns when that has acknowledged, or
-// why not. The registration is then kept alive until Close, or until another
-// replica registers: the home agent's sequence number decides a race, and who
-// has lost one gets a *SequenceError. Other errors: *StatusError for a refusal,
-// ErrTimeout, the context's.
-//
-// Connections of clients without Mobile IPv6 survive: before it registers it asks
-// the other replicas for theirs, and tells them afterwards.
-func (a *Address) Active(ctx context.Context) error {
-	if a.IsContactNode() {
-		return nil
-	}
-	a.node.relay.Collect(ctx, a.home)
-	_, err := a.node.wait(ctx, a.node.cfg.RegisterTimeout, func(now time.Time, id opID) {
-		a.node.core.activate(now, id, a.home)
-	})
-	if err == nil {
-		a.node.relay.Announce(a.node.background, a.home)
-	}
-	return err
-}
-
-// contactNodeMoved: another replica says that it is the contact node.
-func (n *Node) contactNodeMoved(home, node netip.Addr) {
-	n.event(func(time.Time) { n.core.announced(home, node) })
-}
-
-// IsContactNode reports whether this replica is registered at the home agent, as
-// far as it knows.
-func (a *Address) IsContactNode() bool {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	ct := a.node.core.contacts[a.home]
-	return ct != nil && ct.active
-}
-
-// SetContactNode says which replica is the contact node: who is asked first for
-// home tests. The other contact nodes are asked if it cannot help.
-func (a *Address) SetContactNode(careOf netip.Addr) {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	if ct := a.node.core.contacts[a.home]; ct != nil && !ct.active {
-		ct.contactNode = careOf
-		a.node.relay.SetContactNode(a.home, careOf)
-	}
-}
-
-// ContactNode is the replica that is taken for the contact node; invalid if none
-// is.
-func (a *Address) ContactNode() netip.Addr {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	if ct := a.node.core.contacts[a.home]; ct != nil {
-		return ct.contactNode
-	}
-	return netip.Addr{}
 }
 
 // Ready is when the client may be told of a new care-of address: now, or a

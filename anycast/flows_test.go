@@ -21,7 +21,7 @@ func TestContactNodeLearnsOfFlowBindings(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		w := newWorld(t)
 		w.passive(Contact{Address: contactAddr, HomeAgent: homeAgent, FlowBindings: on})
-		w.core.activate(w.now, w.id(), contactAddr)
+		w.core.activate(w.now, w.id(), contactAddr, nil)
 		ct := w.core.contacts[contactAddr]
 		bu := w.core.take()[0].(sendAction).message.(*mipv6.BindingUpdate)
 		id, has := mipv6.FindOption[*mipv6.BindingIdentifier](bu)

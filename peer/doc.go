@@ -32,5 +32,8 @@ const (
 	KindFlows                   // does the home agent take flow bindings?
 )
 
+// KindContact is framework's: who is contact node, and who lives.
+const KindContact Kind = 32
+
 // KindKeys: IPsec keys for a contact node, from a replica that was given them.
 const KindKeys Kind = 24

@@ -88,7 +88,7 @@ func TestFlowFollowsOwner(t *testing.T) {
 
 	// A lease that was not renewed may be another's.
 	anchor.SetContactNode(seamConn.Contact.Addr(), seamDonor)
-	delete(acceptor.deps.Peers.(caller).net, seamAnchor)
+	delete(acceptor.deps.Peers.(neighbour).net, seamAnchor)
 	now = now.Add(2 * DefaultLifetime)
 	acceptor.resumeFlow(seamConn)
 	wanted("lapsed", -1, 0)

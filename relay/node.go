@@ -30,8 +30,10 @@ type Config struct {
 	// that are not registered anywhere are, when the contact node moves away.
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
-	// Moved is told that another replica has announced itself as contact node.
-	Moved func(contact, node netip.Addr)
+	// Moved is told that another replica has announced itself as contact node, by
+	// the home registration with the sequence number epoch. False: a later one is
+	// known, so it is none any more. No lock is held. Default: believe it.
+	Moved func(contact, node netip.Addr, epoch uint16) bool
 	// Flows registers connections at the home agent; nil: they are always relayed.
 	Flows  Flows
 	Logger *slog.Logger
@@ -61,6 +63,9 @@ type Contact struct {
 	Direct bool
 	// Flows: connections may get flow bindings at the home agent.
 	Flows bool
+	// Early: the data plane does not have the contact address yet. No route is set
+	// until Ready says that it has.
+	Early bool
 }
 
 // Node is the owner's and the anchor's half at one replica. Its methods are safe
@@ -71,6 +76,7 @@ type Node struct {
 	log  *slog.Logger
 	able bool // the data plane can relay
 
+	due  chan struct{}   // some leases are to be renewed now
 	ctx  context.Context // ends when the node closes
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -89,8 +95,9 @@ type Node struct {
 // contact is one contact address.
 type contact struct {
 	Contact
-	node   netip.Addr // the contact node, as far as known
-	active bool       // it is this replica
+	node    netip.Addr // the contact node, as far as known
+	active  bool       // it is this replica
+	deposed bool       // it was, and its own connections are to be registered
 }
 
 // New makes a node without contact addresses. Run must run for leases to be
@@ -108,7 +115,7 @@ func New(cfg Config, deps Deps) *Node {
 		cfg.Local = func(netip.Addr) []Conn { return nil }
 	}
 	if cfg.Moved == nil {
-		cfg.Moved = func(_, _ netip.Addr) {}
+		cfg.Moved = func(_, _ netip.Addr, _ uint16) bool { return true }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -122,6 +129,7 @@ func New(cfg Config, deps Deps) *Node {
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
 		flowing: make(map[Conn]bool),
+		due:     make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -144,6 +152,9 @@ func (n *Node) Run(ctx context.Context) {
 		case <-n.ctx.Done():
 			return
 		case <-ticker.C:
+			n.sweep()
+		case <-n.due:
+			n.registerDeposed()
 			n.sweep()
 		}
 	}
@@ -168,6 +179,23 @@ func (n *Node) Add(c Contact) {
 		}
 	}
 	n.contacts[c.Address] = ct
+}
+
+// Ready says that the data plane has an early contact address from now on. What was
+// collected before is relayed from the first packet on.
+func (n *Node) Ready(contact netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[contact]
+	if ct == nil {
+		return
+	}
+	ct.Early = false
+	for _, e := range n.cache.All() {
+		if e.Contact.Addr() == contact {
+			n.syncQuietly(e.Conn)
+		}
+	}
 }
 
 // Remove forgets a contact address, whose routes the data plane removes with it.
@@ -195,18 +223,6 @@ func (n *Node) Remove(contact netip.Addr) {
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)
-		}
-	}
-}
-
-// SetContactNode says which replica is the contact node; it may be this one.
-func (n *Node) SetContactNode(contact, node netip.Addr) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if ct := n.contacts[contact]; ct != nil {
-		ct.active = node == n.cfg.Self
-		if node.IsValid() {
-			ct.node = node
 		}
 	}
 }

@@ -17,9 +17,10 @@ import (
 //	          contact port 16 | client 128 | client port 16 | sequence 16 | lifetime 16 (of 4 s)
 //	results   version 8 (1) | reserved 8 | count 16 | count of:
 //	          status 8 | reserved 8 | last sequence 16 | lifetime 16 (of 4 s)
-//	anchor    version 8 (1) | phase 8 | reserved 16 | contact address 128
+//	anchor    version 8 (1) | phase 8 | epoch 16 | contact address 128
 //
-// The answer to "anchor" is updates.
+// The answer to "anchor" is updates. The epoch is the sequence number of the
+// sender's registration at the home agent; zero where it has none yet.
 const (
 	wireVersion = 1
 
@@ -116,19 +117,19 @@ func parseResults(b []byte, want int) ([]Result, error) {
 	return all, nil
 }
 
-func marshalAnchor(contact netip.Addr, p phase) []byte {
-	return appendAddr([]byte{wireVersion, byte(p), 0, 0}, contact)
+func marshalAnchor(contact netip.Addr, p phase, epoch uint16) []byte {
+	return appendAddr(binary.BigEndian.AppendUint16([]byte{wireVersion, byte(p)}, epoch), contact)
 }
 
-func parseAnchor(b []byte) (contact netip.Addr, p phase, err error) {
+func parseAnchor(b []byte) (contact netip.Addr, p phase, epoch uint16, err error) {
 	if err := header("announcement", b, anchorLen); err != nil {
-		return netip.Addr{}, 0, err
+		return netip.Addr{}, 0, 0, err
 	}
-	contact, p = netip.AddrFrom16([16]byte(b[4:])), phase(b[1])
-	if len(b) != anchorLen || b[2] != 0 || b[3] != 0 || p >= phases || !mipv6.IsUnicastRoutable(contact) {
-		return netip.Addr{}, 0, fmt.Errorf("relay: decode announcement: %w: % x", ErrMalformed, b)
+	contact, p, epoch = netip.AddrFrom16([16]byte(b[4:])), phase(b[1]), binary.BigEndian.Uint16(b[2:])
+	if len(b) != anchorLen || p >= phases || p == phaseCollect && epoch != 0 || !mipv6.IsUnicastRoutable(contact) {
+		return netip.Addr{}, 0, 0, fmt.Errorf("relay: decode announcement: %w: % x", ErrMalformed, b)
 	}
-	return contact, p, nil
+	return contact, p, epoch, nil
 }
 
 // header checks what all messages begin with.

@@ -70,12 +70,12 @@ func TestResultsEncoding(t *testing.T) {
 }
 
 func TestAnchorEncoding(t *testing.T) {
-	want := unhex(t, "01 01 0000"+contactHex)
-	if got := marshalAnchor(contactAddr, phaseAnnounce); !bytes.Equal(got, want) {
+	want := unhex(t, "01 01 0e43"+contactHex)
+	if got := marshalAnchor(contactAddr, phaseAnnounce, 3651); !bytes.Equal(got, want) {
 		t.Errorf("% x\nwant % x", got, want)
 	}
-	if contact, p, err := parseAnchor(want); err != nil || contact != contactAddr || p != phaseAnnounce {
-		t.Error(contact, p, err)
+	if contact, p, epoch, err := parseAnchor(want); err != nil || contact != contactAddr || p != phaseAnnounce || epoch != 3651 {
+		t.Error(contact, p, epoch, err)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestLifetimeUnits(t *testing.T) {
 func TestMalformed(t *testing.T) {
 	updates := marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Sequence: 1}})
 	results := marshalResults([]Result{{}})
-	anchor := marshalAnchor(contactAddr, phaseCollect)
+	anchor := marshalAnchor(contactAddr, phaseCollect, 0) // who collects has no epoch yet
 	changed := func(b []byte, i int, v byte) []byte {
 		c := bytes.Clone(b)
 		c[i] = v
@@ -120,7 +120,7 @@ func TestMalformed(t *testing.T) {
 		{"anchor, empty", nil, parsedAnchor},
 		{"anchor, too long", append(bytes.Clone(anchor), 0), parsedAnchor},
 		{"anchor, phase", changed(anchor, 1, byte(phases)), parsedAnchor},
-		{"anchor, reserved", changed(anchor, 2, 1), parsedAnchor},
+		{"anchor, epoch of nothing", changed(anchor, 2, 1), parsedAnchor},
 		{"anchor, contact address", changed(anchor, 4, 0xff), parsedAnchor},
 	} {
 		if err := tc.parse(tc.bytes); !errors.Is(err, ErrMalformed) {
@@ -131,7 +131,7 @@ func TestMalformed(t *testing.T) {
 
 func parsedUpdates(b []byte) error { _, _, err := parseUpdates(b, reich); return err }
 func parsedResults(b []byte) error { _, err := parseResults(b, 1); return err }
-func parsedAnchor(b []byte) error  { _, _, err := parseAnchor(b); return err }
+func parsedAnchor(b []byte) error  { _, _, _, err := parseAnchor(b); return err }
 
 func FuzzUpdates(f *testing.F) {
 	f.Add(marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Sequence: 1, Lifetime: time.Minute}, {Conn: connOf(2)}}))
@@ -160,13 +160,13 @@ func FuzzResults(f *testing.F) {
 }
 
 func FuzzAnchor(f *testing.F) {
-	f.Add(marshalAnchor(contactAddr, phaseAnnounce))
+	f.Add(marshalAnchor(contactAddr, phaseAnnounce, 7))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		contact, p, err := parseAnchor(b)
+		contact, p, epoch, err := parseAnchor(b)
 		if err != nil {
 			return
 		}
-		if again := marshalAnchor(contact, p); !bytes.Equal(again, b) {
+		if again := marshalAnchor(contact, p, epoch); !bytes.Equal(again, b) {
 			t.Errorf("% x became % x", b, again)
 		}
 	})

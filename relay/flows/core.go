@@ -62,7 +62,8 @@ type (
 func newCore(careOf netip.Addr, first func() uint16) *core {
 	return &core{
 		careOf: careOf, id: bindingID(careOf), first: first, contacts: make(map[netip.Addr]*contact),
-		list: bindings.NewUpdateList(0), counters: make(map[string]uint64),
+		list:     bindings.NewUpdateList(0),
+		counters: map[string]uint64{CounterUpdates: 0, CounterBound: 0, CounterRefused: 0, CounterFailed: 0},
 	}
 }
 

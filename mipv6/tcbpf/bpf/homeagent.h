@@ -63,7 +63,7 @@ inline int home_agent_egress(struct __sk_buff *skb, const struct ipv6 *h, struct
 	if (!to)
 		return PASS;
 	count(HOME_AGENT_FLOW);
-	return to->redirect ? send_by(&to->gateway) : PASS;
+	return to->redirect ? send_by(skb, &to->gateway) : PASS;
 }
 
 /* Whether a care-of address is registered for the home address, as the first or as a further one. */
