@@ -163,13 +163,16 @@ func (c *core) admit(now time.Time, o handoff.Offer) error {
 	if len(c.sockets) == 0 {
 		return refuse(handoff.ReasonNoApplication)
 	}
-	for a, until := range c.reserved {
-		if !now.Before(until) {
-			delete(c.reserved, a)
+	full := func() bool { return c.queue.Len()+len(c.reserved) >= c.cfg.Backlog+c.credits.Len() }
+	if _, again := c.reserved[o.Client]; !again && full() {
+		for a, until := range c.reserved {
+			if !now.Before(until) {
+				delete(c.reserved, a)
+			}
 		}
-	}
-	if _, again := c.reserved[o.Client]; !again && c.queue.Len()+len(c.reserved) >= c.cfg.Backlog+c.credits.Len() {
-		return refuse(handoff.ReasonQueueFull)
+		if full() {
+			return refuse(handoff.ReasonQueueFull)
+		}
 	}
 	c.reserved[o.Client] = now.Add(reserveFor)
 	return nil

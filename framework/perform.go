@@ -53,7 +53,7 @@ func (s *Service) perform(a action) {
 // spawn runs what may take long.
 func (s *Service) spawn(f func()) {
 	s.work.Add(1)
-	go func() { defer s.work.Done(); f() }()
+	s.crew.Go(func() { defer s.work.Done(); f() })
 }
 
 func (s *Service) askPolicy(a askPolicy) {

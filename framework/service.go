@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/internal/crew"
 )
 
 // Service is one service at this replica. Its methods are safe for concurrent
@@ -24,6 +25,7 @@ type Service struct {
 	ended chan struct{} // the loop is over
 	ctx   context.Context
 	stop  context.CancelFunc // ends probes, binds and handoffs
+	crew  *crew.Crew         // that does it
 	work  sync.WaitGroup     // what the loop started
 	slots chan struct{}      // one for each client that may be distributed at one time
 
@@ -37,6 +39,9 @@ type Service struct {
 
 	preparing int // Prepares under way
 }
+
+// keptGoroutines is how many wait for the next client to be distributed.
+const keptGoroutines = 64
 
 // New makes a service and opens its listening socket; clients are accepted once
 // Run runs. The contact address need not be on the host yet.
@@ -63,6 +68,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
+		crew:     crew.New(keptGoroutines),
 		slots:    make(chan struct{}, cfg.Backlog),
 		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
 		conns:    make(map[key]*conn),
@@ -108,6 +114,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.Close(context.WithoutCancel(ctx))
 	s.work.Wait()
+	s.crew.Close()
 	return err
 }
 

@@ -2,9 +2,12 @@ package handoff
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/tcpcp"
 )
@@ -59,6 +62,41 @@ type kernelInserted struct{ *tcpcp.Inserted }
 
 // Activate implements Inserted.
 func (i kernelInserted) Activate(open func() error) (int, error) { return i.ActivateAfter(open) }
+
+// Guard implements TCP.
+func (*Kernel) Guard(fd int) (Guard, error) {
+	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("handoff: another descriptor of a connection: %w", err)
+	}
+	return &kernelGuard{fd}, nil
+}
+
+// kernelGuard is a descriptor, -1 when closed.
+type kernelGuard struct{ fd int }
+
+// Sever implements Guard: who has the connection sees ECONNABORTED.
+func (g *kernelGuard) Sever() error {
+	f, err := tcpcp.Freeze(g.fd)
+	if err != nil {
+		if errors.Is(err, tcpcp.ErrState) { // it has ended
+			err = nil
+		}
+		return err
+	}
+	g.fd = -1 // Forget closes it
+	return f.Forget()
+}
+
+// Close implements Guard.
+func (g *kernelGuard) Close() error {
+	if g.fd < 0 {
+		return nil
+	}
+	fd := g.fd
+	g.fd = -1
+	return unix.Close(fd)
+}
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {

@@ -84,6 +84,10 @@ func (n *Node) via(c Conn) dataplane.RouteKind {
 	return dataplane.Tunnelled
 }
 
+// unknownRoute stands for what the data plane has after it failed: no route that is
+// wanted equals it.
+var unknownRoute = dataplane.Route{Kind: ^dataplane.RouteKind(0)}
+
 // sync makes the route of a connection what its state says. The lock is held.
 func (n *Node) sync(c Conn) error {
 	n.tellFlow(c)
@@ -92,7 +96,7 @@ func (n *Node) sync(c Conn) error {
 	switch {
 	case some && (!had || want != have):
 		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
-			delete(n.routes, c) // unknown: the next sync tries again
+			n.routes[c] = unknownRoute // the next sync tries again
 			return err
 		}
 		n.routes[c] = want

@@ -80,7 +80,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return err
 	}
 	closing(d.plane.Close)
-	if err := d.openMobility(); err != nil {
+	if err := d.openMobility(closing); err != nil {
 		return err
 	}
 	closing(d.mh.Close)
