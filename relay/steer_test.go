@@ -226,7 +226,7 @@ func TestSteeredPortAgain(t *testing.T) {
 		g.accept(t, connOf(1), reich)
 		time.Sleep(time.Hour)
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10"})
-		if e, ok := g.nodes[glass].cache.Lookup(time.Now(), connOf(1)); !ok || e.Sequence != 8 || e.Owner != reich {
+		if e, ok := g.entry(connOf(1)); !ok || e.Sequence != 8 || e.Owner != reich {
 			t.Errorf("registered: %+v", e)
 		}
 	})
@@ -248,7 +248,7 @@ func TestSteeredConfirmDoesNotSteal(t *testing.T) {
 		}
 		g.serves(adams, connOf(1), true)
 		time.Sleep(10 * time.Minute) // reich hears nothing of it
-		if e, ok := g.nodes[glass].cache.Lookup(time.Now(), connOf(1)); !ok || e.Owner != adams {
+		if e, ok := g.entry(connOf(1)); !ok || e.Owner != adams {
 			t.Errorf("registered: %+v", e)
 		}
 	})
@@ -284,4 +284,12 @@ func TestSteerRefused(t *testing.T) {
 			t.Error("a client is known that has nothing")
 		}
 	})
+}
+
+// entry is what the contact node has registered.
+func (g *trio) entry(c Conn) (Entry, bool) {
+	n := g.nodes[glass]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cache.Lookup(time.Now(), c)
 }
