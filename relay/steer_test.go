@@ -55,6 +55,7 @@ func newTrio(t *testing.T, halfOpen int) *trio {
 	}
 	all := []netip.Addr{glass, reich, adams}
 	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
 	for _, a := range all {
 		p := planetest.New()
 		if err := p.SetContact(dataplane.Contact{Home: contactAddr, CareOf: a, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
@@ -65,10 +66,11 @@ func newTrio(t *testing.T, halfOpen int) *trio {
 		n.Add(Contact{Address: contactAddr, ContactNodes: all[:2], Replicas: all})
 		n.SetContactNode(contactAddr, glass)
 		g.nodes[a] = n
-		go n.Run(ctx)
+		running.Go(func() { n.Run(ctx) })
 	}
 	t.Cleanup(func() {
 		cancel()
+		running.Wait()
 		for _, n := range g.nodes {
 			n.Close()
 		}
