@@ -33,6 +33,9 @@ type Config struct {
 	// themselves. Defaults: always; none.
 	Connected   func(relay.Conn) bool
 	Connections func(contact netip.Addr) []relay.Conn
+	// Choose decides at the contact node who serves a new connection, if its port is
+	// steered; default: this replica, as without steering.
+	Choose Choose
 	// Logger gets what an operator should know; default none.
 	Logger *slog.Logger
 }
@@ -72,6 +75,10 @@ type Contact struct {
 	// with the contact address as source, where another replica gets their packets.
 	// The network must allow it.
 	Direct bool
+	// Steer are the ports whose new connections the contact node relays to the
+	// replica that Config.Choose says, where all data planes can do that. All
+	// replicas must have the same.
+	Steer []uint16
 }
 
 func (cfg *Config) check(deps *Deps) error {

@@ -50,8 +50,9 @@ func (c *Connection) IsRelayed() bool {
 	n, client := c.a.node, c.conn.Client.Addr()
 	n.mu.Lock()
 	bound, immobile := n.core.standing(n.deps.Now(), c.a.pair(client))
+	mobile := n.core.mobile(n.deps.Now(), c.a.pair(client))
 	n.mu.Unlock()
-	return !bound && (n.relay.Knows(c.conn) || immobile && n.relay.CanRelay(c.a.home))
+	return !bound && !mobile && (n.relay.Knows(c.conn) || immobile && n.relay.CanRelay(c.a.home))
 }
 
 // Ready is when the client may be told of a new care-of address; see
@@ -104,7 +105,11 @@ func (c *Connection) Start(ctx context.Context, donor netip.Addr, m Mark) error 
 	c.decide(m.Relayed)
 	client := c.conn.Client.Addr()
 	if !m.Relayed {
-		return c.a.Start(ctx, client, donor, m)
+		if err := c.a.Start(ctx, client, donor, m); err != nil {
+			return err
+		}
+		c.a.node.relay.Straight(c.conn) // it may have been relayed from here until now
+		return nil
 	}
 	c.a.Immobile(client)
 	return c.error("start", c.a.node.relay.Start(ctx, c.conn, m.relay()))

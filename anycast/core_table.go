@@ -59,6 +59,7 @@ func (c *core) syncFor(id opID, cl *client) {
 	switch {
 	case cl.held:
 		want = routeHeld
+	case cl.falling:
 	case cl.early || c.bound(cl):
 		want = routeOptimised
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 	"github.com/vanycast/vanycast/peer"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // lab is a network in memory, in a synctest bubble: replicas glass, reich and
@@ -27,6 +29,8 @@ type lab struct {
 	net      *mhtest.Network
 	ctx      context.Context
 	replicas map[netip.Addr]*replica
+
+	choose Choose // of the replicas: then they steer, and can relay
 
 	mu     sync.Mutex // of home
 	home   *bindings.Cache
@@ -38,18 +42,25 @@ type replica struct {
 	addr  *Address
 	plane *planetest.Plane
 	host  *mhtest.Host
-	down  bool // its channel to the others is cut
+	conns []relay.Conn // that it serves
+	down  bool         // its channel to the others is cut
 }
 
 var labKey = bindings.Key{Local: modern, Home: contactAddr}
 
 // inLab runs f in a bubble with a lab, and checks that closing leaves nothing.
 func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
+	t.Helper()
+	inLabOf(t, nil, f)
+}
+
+func inLabOf(t *testing.T, choose Choose, f func(t *testing.T, l *lab)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := &lab{
 			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
-			home: bindings.NewCache(bindings.Config{}),
+			home: bindings.NewCache(bindings.Config{}), choose: choose,
 		}
 		go mhsock.Each(ctx, l.net.Host(homeAgent).Receive, l.homeAgent)
 		host := l.net.Host(modern)
@@ -84,21 +95,29 @@ func (l *lab) add(careOf netip.Addr) {
 	l.t.Helper()
 	r := &replica{plane: planetest.New(), host: l.net.Host(careOf)}
 	var err error
-	r.Node, err = New(
-		Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }},
-		Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})})
+	deps := Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})}
+	var ports []uint16
+	if l.choose != nil {
+		deps.Peers, ports = &channel{l, careOf}, []uint16{4000}
+	}
+	r.Node, err = New(Config{
+		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose,
+		Connections: func(netip.Addr) []relay.Conn { return r.conns },
+		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
+	}, deps)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	r.addr, err = r.Passive(l.ctx, Contact{
 		Address: contactAddr, HomeAgent: homeAgent,
-		ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams},
+		ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}, Steer: ports,
 	})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.replicas[careOf] = r
 	go r.Run(l.ctx)
+	go r.HandleEvents(l.ctx, r.plane.Events())
 	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
 	go mhsock.Each(l.ctx, r.host.ReceiveError, r.HandleICMP)
 }
@@ -184,6 +203,10 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 		return r.HandleHomeTest(ctx, c.from, req)
 	case peer.KindRefresh:
 		return r.HandleRefresh(ctx, c.from, req)
+	case peer.KindRelay:
+		return r.HandleRelay(ctx, c.from, req)
+	case peer.KindAnchor:
+		return r.HandleAnchor(ctx, c.from, req)
 	}
 	return nil, fmt.Errorf("kind %v", kind)
 }

@@ -32,6 +32,8 @@ type (
 	}
 	// bind optimises the client's route in the background.
 	bind struct{ key key }
+	// fallBack takes a client's packets off the short cut.
+	fallBack struct{ client netip.Addr }
 	// closeConn closes the connection: in order, or with a reset if the
 	// application said so → closed
 	closeConn struct {
@@ -68,6 +70,7 @@ func (immobile) isAction()      {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}
+func (fallBack) isAction()      {}
 func (closeConn) isAction()     {}
 func (clearBinding) isAction()  {}
 func (forget) isAction()        {}

@@ -28,6 +28,8 @@ func (s *Service) perform(a action) {
 		s.deliver(a)
 	case bind:
 		s.bind(a.key)
+	case fallBack:
+		s.fallBack(a.client)
 	case closeConn:
 		s.closeConn(a)
 	case clearBinding:

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vanycast/vanycast/handoff"
@@ -31,6 +32,8 @@ type Service struct {
 
 	// What follows belongs to the loop.
 	core     *core
+	standing *board
+	watching atomic.Bool // some connections are watched for their progress
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]chan<- result
@@ -65,12 +68,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.fallsBack = deps.Fallback != nil
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
 		crew:     crew.New(keptGoroutines),
 		slots:    make(chan struct{}, cfg.Backlog),
 		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
+		standing: newBoard(),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),
@@ -105,6 +110,10 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { defer close(loop); s.loop() }()
 	go s.watch.run(func(k key) { s.post(func() { s.core.finished(k) }) })
 	go s.acceptClients(failed)
+	s.askStandings()
+	if s.deps.Fallback != nil {
+		s.spawn(s.watchProgress)
+	}
 
 	var err error
 	select {
@@ -198,6 +207,8 @@ func (s *Service) loop() {
 				s.perform(a)
 			}
 		}
+		s.standing.put(s.core.standing())
+		s.watching.Store(len(s.core.progress) > 0)
 		if s.closing && len(s.conns) == 0 {
 			s.watch.close()
 			return

@@ -35,6 +35,7 @@ type Agent struct {
 	closed    bool
 	donating  map[connection]leaving // by what moves
 	accepting int
+	arrivals  map[connection]chan struct{} // of clients that are served here before they are bound; closed then
 	held      map[connection]*held
 }
 
@@ -63,7 +64,7 @@ func New(d Deps) *Agent {
 		prepared: newPreparations(d.MaxHandoffs),
 		crew:     crew.New(keptGoroutines),
 		giveUp:   make(chan struct{}), buried: make(chan struct{}, 1),
-		donating: make(map[connection]leaving), held: make(map[connection]*held),
+		donating: make(map[connection]leaving), arrivals: make(map[connection]chan struct{}), held: make(map[connection]*held),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	d.Peers.Handle(peer.KindOffer, g.serveOffer)

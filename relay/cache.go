@@ -8,6 +8,7 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 // Request is an update: Owner wants Conn relayed to itself.
@@ -35,6 +36,7 @@ type Entry struct {
 	Owner    netip.Addr
 	Sequence uint16
 	Expires  time.Time
+	HalfOpen bool // made by a SYN; its owner has not registered it
 }
 
 // Cache is the anchor's half: who owns which connection. No I/O and no clock; not
@@ -42,13 +44,24 @@ type Entry struct {
 type Cache struct {
 	entries map[Conn]*Entry
 	owned   map[netip.Addr]int // entries of each owner
+	clients map[dataplane.Flow]ofClient
 	max     int
+
+	halfOpen int // entries made by a SYN
+}
+
+// ofClient is what is registered of one client of a contact address.
+type ofClient struct {
+	entries int
+	owner   netip.Addr // of the newest
 }
 
 // NewCache makes a cache of at most max entries, of which one owner can have at
 // most half: a replica gone wild does not keep the others out.
 func NewCache(max int) *Cache {
-	return &Cache{entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int), max: max}
+	return &Cache{
+		entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int), clients: make(map[dataplane.Flow]ofClient), max: max,
+	}
 }
 
 // Check says what Update would answer.
@@ -76,8 +89,7 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 	}
 	c.remove(r.Conn)
 	if r.Lifetime > 0 {
-		c.entries[r.Conn] = &Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)}
-		c.owned[r.Owner]++
+		c.insert(&Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)})
 	}
 	return res
 }
@@ -86,8 +98,18 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 func (c *Cache) restore(e Entry, known bool, conn Conn) {
 	c.remove(conn)
 	if known {
-		c.entries[conn] = &e
-		c.owned[e.Owner]++
+		c.insert(&e)
+	}
+}
+
+// insert puts in an entry where there is none.
+func (c *Cache) insert(e *Entry) {
+	c.entries[e.Conn] = e
+	c.owned[e.Owner]++
+	client := e.Flow().ClientFlow()
+	c.clients[client] = ofClient{c.clients[client].entries + 1, e.Owner}
+	if e.HalfOpen {
+		c.halfOpen++
 	}
 }
 
@@ -99,6 +121,16 @@ func (c *Cache) remove(conn Conn) {
 	delete(c.entries, conn)
 	if c.owned[e.Owner]--; c.owned[e.Owner] <= 0 {
 		delete(c.owned, e.Owner)
+	}
+	client := e.Flow().ClientFlow()
+	if of := c.clients[client]; of.entries > 1 {
+		of.entries--
+		c.clients[client] = of
+	} else {
+		delete(c.clients, client)
+	}
+	if e.HalfOpen {
+		c.halfOpen--
 	}
 }
 

@@ -23,6 +23,9 @@ type Config struct {
 	// MaxEntries bounds the connections relayed for others, and those of ours
 	// that others relay; default DefaultMaxEntries each.
 	MaxEntries int
+	// MaxHalfOpen bounds the connections of which only the SYN is known, at the
+	// anchor and at an owner; default DefaultMaxHalfOpen.
+	MaxHalfOpen int
 	// InUse tells whether a connection is alive at this replica: then it stays
 	// registered. Default: always.
 	InUse func(Conn) bool
@@ -85,6 +88,9 @@ type Node struct {
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
 	counts   counters
+
+	halves     int    // of owned that are half-open
+	confirming []Conn // new connections that their anchor is to be told of
 }
 
 // contact is one contact address.
@@ -102,6 +108,9 @@ func New(cfg Config, deps Deps) *Node {
 	setDefault(&cfg.Timeout, DefaultTimeout)
 	if cfg.MaxEntries <= 0 {
 		cfg.MaxEntries = DefaultMaxEntries
+	}
+	if cfg.MaxHalfOpen <= 0 {
+		cfg.MaxHalfOpen = DefaultMaxHalfOpen
 	}
 	if cfg.InUse == nil {
 		cfg.InUse = func(Conn) bool { return true }
@@ -198,8 +207,9 @@ func (n *Node) Remove(contact netip.Addr) {
 	defer n.mu.Unlock()
 	delete(n.contacts, contact)
 	n.cache.Forget(contact)
-	for c := range n.owned {
+	for c, o := range n.owned {
 		if c.Contact.Addr() == contact {
+			n.open(o)
 			delete(n.owned, c)
 		}
 	}
@@ -235,6 +245,14 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 		delete(n.bound, f)
 	}
 	for c := range n.routes {
+		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+			n.syncQuietly(c)
+		}
+	}
+	if bound {
+		return
+	}
+	for c := range n.owned { // those that went the client's way
 		if c.Contact.Addr() == contact && c.Client.Addr() == client {
 			n.syncQuietly(c)
 		}

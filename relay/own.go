@@ -16,6 +16,8 @@ type own struct {
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
 	busy     bool       // an update is under way
+	halfOpen bool       // only its SYN is known
+	untold   bool       // its anchor chose us, and has not heard that we have it
 	marked   time.Time  // until then the number is the acceptor's to choose
 	renew    time.Time
 	expires  time.Time // of the registration, zero if there is none
@@ -80,6 +82,10 @@ func (n *Node) via(c Conn) dataplane.RouteKind {
 	return dataplane.Tunnelled
 }
 
+// unknownRoute stands for what the data plane has after it failed: no route that is
+// wanted equals it.
+var unknownRoute = dataplane.Route{Kind: ^dataplane.RouteKind(0)}
+
 // sync makes the route of a connection what its state says. The lock is held.
 func (n *Node) sync(c Conn) error {
 	want, some := n.route(c)
@@ -87,7 +93,7 @@ func (n *Node) sync(c Conn) error {
 	switch {
 	case some && (!had || want != have):
 		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
-			delete(n.routes, c) // unknown: the next sync tries again
+			n.routes[c] = unknownRoute // the next sync tries again
 			return err
 		}
 		n.routes[c] = want
@@ -141,6 +147,9 @@ func (n *Node) ownOf(c Conn) (*own, error) {
 // drop forgets a record; what the anchor's half says of the connection counts
 // again. The lock is held.
 func (n *Node) drop(c Conn) {
+	if o := n.owned[c]; o != nil {
+		n.open(o)
+	}
 	delete(n.owned, c)
 	n.syncQuietly(c)
 }

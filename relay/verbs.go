@@ -53,7 +53,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 			o.granted(now, res.Lifetime)
 		}
 	}
-	o.marked = now.Add(markHold)
+	o.marked, o.untold = now.Add(markHold), false
 	return Mark{o.sequence, o.anchor}, nil
 }
 
@@ -83,7 +83,12 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 		defer n.mu.Unlock()
 		if n.owned[c] == o {
 			o.live = false
-			if o.held {
+			var overtaken *SequenceError
+			if n.seams[c].kind == through && !errors.As(err, &overtaken) {
+				// It lives here, and is heard through its donor: it goes on trying,
+				// with this number, which nobody else can use after it.
+				o.live, o.sequence, o.renew = true, m.Sequence+1, time.Time{}
+			} else if o.held {
 				n.syncQuietly(c)
 			} else {
 				n.drop(c)
@@ -112,6 +117,7 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 	if o.busy {
 		return nil, errors.New("another update is under way")
 	}
+	n.open(o)
 	o.live, o.held, o.lost, o.anchor, o.former = true, false, false, nodes[0], netip.Addr{}
 	if err := n.sync(c); err != nil {
 		n.drop(c)
@@ -138,10 +144,22 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	if n.owned[c] != o {
 		return ErrClosed // the contact address was removed meanwhile
 	}
-	o.sequence, o.marked = sequence, time.Time{}
+	n.open(o)
+	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
 	o.live, o.lost, o.held = true, false, false
 	o.granted(n.deps.Now(), res.Lifetime)
 	return n.sync(c)
+}
+
+// Straight says that a connection is served here and that its client sends here by
+// itself, whoever had it relayed before.
+func (n *Node) Straight(c Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Owner != n.cfg.Self {
+		n.cache.remove(c)
+		n.drop(c)
+	}
 }
 
 // Finish forgets a connection that another replica serves now.
@@ -218,6 +236,7 @@ func (n *Node) Unhold(c Conn) error {
 	}
 	o.held = false
 	if !o.live && !o.busy {
+		n.open(o)
 		delete(n.owned, c)
 	}
 	if err := n.sync(c); err != nil {

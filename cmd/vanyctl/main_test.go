@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts run the command as its users do. `daemon FOLDER` starts a local
-// API at $VANYCAST_SOCKET which answers /v1/NAME with FOLDER/NAME.json, and 404
-// if there is none.
+// API at $VANYCAST_SOCKET, in the place of the last, which answers GET of …/NAME
+// with FOLDER/NAME.json, POST with FOLDER/POST/NAME.json, and 404 if there is none.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -43,13 +43,18 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: daemon FOLDER")
 	}
+	os.Remove(ts.Getenv("VANYCAST_SOCKET"))
 	ln, err := net.Listen("unix", ts.Getenv("VANYCAST_SOCKET"))
 	ts.Check(err)
 	dir := ts.MkAbs(args[0])
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := strings.CutPrefix(r.URL.Path, "/v1/")
-		b, err := os.ReadFile(filepath.Join(dir, filepath.Base(name)+".json"))
-		if !ok || err != nil || r.Method != http.MethodGet {
+		folder := dir
+		if r.Method == http.MethodPost {
+			folder = filepath.Join(dir, "POST")
+		}
+		b, err := os.ReadFile(filepath.Join(folder, filepath.Base(name)+".json"))
+		if !ok || err != nil || r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.WriteHeader(http.StatusNotFound)
 			b = []byte(`{"error":"this host has no such role"}`)
 		}
