@@ -21,6 +21,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,7 @@ func run(ctx context.Context, only string) error {
 	}
 	b := &bench{bin: filepath.Join(root, "build", "bin")}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	var failures []error
 	for _, p := range parts {
 		named := strings.Contains(","+only+",", ","+p.name+",")
 		if !named && (only != "" || p.asked) {
@@ -99,11 +101,12 @@ func run(ctx context.Context, only string) error {
 		}
 		fmt.Fprintf(os.Stderr, "measuring: %s\n", p.name)
 		if err := lab.Run("bench-"+p.name, logger, func(tb lab.TB) error { return p.run(ctx, tb, b) }); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			failures = append(failures, fmt.Errorf("%s: %w", p.name, err)) // the others are worth having
 		}
 	}
 	fmt.Print(b.results.table())
-	if err := b.results.write(filepath.Join(root, "build", "bench.json")); err != nil || only != "" {
+	failures = append(failures, b.results.write(filepath.Join(root, "build", "bench.json")))
+	if err := errors.Join(failures...); err != nil || only != "" {
 		return err
 	}
 	return b.results.report(filepath.Join(root, "docs", "benchmarks.md"), time.Now())
