@@ -36,15 +36,15 @@ func measureGaps(ctx context.Context, _ lab.TB, b *bench) error {
 	}
 	var all []gap.Felt
 	for _, client := range gap.Clients() {
-		for _, mode := range gap.Modes() {
+		for _, way := range gap.Ways() {
 			// A laboratory for each.
-			err := lab.Run("gap-"+client+"-"+mode, slog.Default(), func(tb lab.TB) error {
-				f, err := gap.Feel(ctx, tb, lab.Thesis(tb, lab.DelayedTo(delays)), b.bin, client, mode, func() {})
+			err := lab.Run("gap-"+client+"-"+strings.NewReplacer(", ", "-", " ", "-").Replace(way.String()), slog.Default(), func(tb lab.TB) error {
+				f, err := gap.Feel(ctx, tb, lab.Thesis(tb, lab.DelayedTo(delays)), b.bin, client, way, func() {})
 				all = append(all, f)
 				return err
 			})
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", client, mode, err)
+				return fmt.Errorf("%s, %s: %w", client, way, err)
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func gapsTable(all []gap.Felt, now time.Time) string {
 			kind = "without"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.0f ms | %.0f ms | %.0f ms | %.0f ms | %d |\n",
-			kind, g.Mode, median(g.Down), slices.Max(g.Down), median(g.Up), slices.Max(g.Up), g.Handoffs)
+			kind, gap.Way{Mode: g.Mode, Early: g.Early}, median(g.Down), slices.Max(g.Down), median(g.Up), slices.Max(g.Up), g.Handoffs)
 		calm = append(calm, g.Calm...)
 	}
 	b.WriteString("| with Mobile IPv6 | the thesis's, in its own network | | 400–950 ms | | | |\n")

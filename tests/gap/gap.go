@@ -26,6 +26,7 @@ const (
 const (
 	size     = 4_500_000 // bytes in each direction
 	every    = 750_000   // between two handoffs
+	ahead    = 200_000   // between preparing one early and that
 	upSeed   = 1
 	downSeed = 2
 )
@@ -37,25 +38,41 @@ const (
 type Felt struct {
 	Client   string    `json:"client"`
 	Mode     string    `json:"mode"`
+	Early    bool      `json:"early"` // the application said so before (PrepareHandoff)
 	Handoffs int       `json:"handoffs"`
 	Down     []float64 `json:"down_ms"`
 	Up       []float64 `json:"up_ms"`
 	Calm     []float64 `json:"calm_ms"`
 }
 
-// Modes are the modes of handoff.
-func Modes() []string { return []string{"basic", "prepared", "seamless"} }
+// Way is a way of handing off.
+type Way struct {
+	Mode  string
+	Early bool // the application says so before
+}
+
+// Ways are those that can be felt to differ.
+func Ways() []Way {
+	return []Way{{"basic", false}, {"prepared", false}, {"prepared", true}, {"seamless", false}, {"seamless", true}}
+}
+
+func (w Way) String() string {
+	if w.Early {
+		return w.Mode + ", prepared early"
+	}
+	return w.Mode
+}
 
 // Clients are a host with Mobile IPv6 and one without.
 func Clients() []string { return []string{"modern", "legacy"} }
 
 // Feel lets a client exchange streams of a kilobyte each millisecond with servers
 // that hand it on. slow is called once all is up. The bytes must be right.
-func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client, mode string, slow func()) (Felt, error) {
-	f := Felt{Client: client, Mode: mode}
+func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client string, way Way, slow func()) (Felt, error) {
+	f := Felt{Client: client, Mode: way.Mode, Early: way.Early}
 	service := cluster.Service{
 		Name: "stream", Contact: netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000), NeverSelf: true,
-		Extra: []string{fmt.Sprintf("mode = %q", mode)},
+		Extra: []string{fmt.Sprintf("mode = %q", way.Mode)},
 	}
 	c, err := cluster.New(ctx, tb, n, bin, cluster.WithServices(service), cluster.WithDataPlane("bpf"))
 	if err != nil {
@@ -65,8 +82,13 @@ func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client, mode st
 	if err != nil {
 		return f, err
 	}
-	for _, name := range lab.Replicas() {
-		if _, err := c.StartServer(name, "stream", "-steady", "-seed", strconv.Itoa(downSeed), "-size", strconv.Itoa(size), "-every", strconv.Itoa(every)); err != nil {
+	for i, name := range lab.Replicas() {
+		args := []string{"-steady", "-seed", strconv.Itoa(downSeed), "-size", strconv.Itoa(size), "-every", strconv.Itoa(every)}
+		if way.Early {
+			next, _ := lab.SiteOf(lab.Replicas()[(i+1)%len(lab.Replicas())])
+			args = append(args, "-next", next.Addr.String(), "-ahead", strconv.Itoa(ahead))
+		}
+		if _, err := c.StartServer(name, "stream", args...); err != nil {
 			return f, err
 		}
 	}
@@ -82,7 +104,7 @@ func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client, mode st
 	if err := errors.Join(exchange(ctx, n.Lookup(client), service.Contact), capture.Stop()); err != nil {
 		return f, err
 	}
-	began, err := handoffs(ctx, daemons, mode)
+	began, err := handoffs(ctx, daemons, way.Mode)
 	if err != nil {
 		return f, err
 	}

@@ -8,17 +8,17 @@ import (
 )
 
 // A stream of a kilobyte each millisecond both ways, 40 ms to the client and back,
-// 20 ms between replicas and back, and handoffs in the middle of it, in each mode
+// 20 ms between replicas and back, and handoffs in the middle of it, in each way
 // and for each kind of client: the bytes are right. How long the client is without
 // news is told; in user-mode Linux, with one slow processor, most of that is the
 // machine's (docs/benchmarks.md has it from a kernel of its own).
 func TestGaps(t *testing.T) {
 	needKernel(t)
 	for _, client := range gap.Clients() {
-		for _, mode := range gap.Modes() {
-			t.Run(client+" "+mode, func(t *testing.T) {
+		for _, way := range gap.Ways() {
+			t.Run(client+" "+way.String(), func(t *testing.T) {
 				n := lab.Thesis(t, lab.Wire())
-				felt, err := gap.Feel(testContext(t), t, n, binaries, client, mode, func() {
+				felt, err := gap.Feel(testContext(t), t, n, binaries, client, way, func() {
 					// netem at the router delays one way: twice the link's.
 					for _, s := range lab.Sites() {
 						switch s.Name {
