@@ -10,6 +10,7 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/relay"
+	"github.com/vanycast/vanycast/relay/flows"
 )
 
 // Address is one contact address at this replica.
@@ -33,7 +34,7 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	err := closed
 	n.event(func(time.Time) {
 		if err = n.core.passive(ct); err == nil {
-			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Early: true})
+			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Flows: ct.FlowBindings, Early: true})
 		}
 	})
 	if err != nil {
@@ -59,6 +60,9 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 			return
 		}
 		n.relay.Ready(ct.Address)
+		if ct.FlowBindings {
+			n.flows.Add(flows.Contact{Address: ct.Address, HomeAgent: ct.HomeAgent, Lifetime: ct.HomeLifetime})
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +85,7 @@ func (a *Address) Ready(client netip.Addr) time.Time {
 func (a *Address) Close(ctx context.Context) error {
 	n := a.node
 	errs := []error{a.clearAll(ctx)}
+	n.flows.Remove(ctx, a.home)
 	_, err := n.wait(ctx, n.cfg.RegisterTimeout, func(now time.Time, id opID) {
 		n.core.deregister(now, id, a.home)
 	})

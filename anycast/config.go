@@ -79,6 +79,10 @@ type Contact struct {
 	// replica that Config.Choose says, where all data planes can do that. All
 	// replicas must have the same.
 	Steer []uint16
+	// FlowBindings: connections of clients without Mobile IPv6 come from the home
+	// agent straight to the replica that serves them, where it is able to (package
+	// flows).
+	FlowBindings bool
 }
 
 func (cfg *Config) check(deps *Deps) error {

@@ -63,6 +63,7 @@ type contact struct {
 	contactNode netip.Addr // whom to ask for home tests
 	epoch       *uint16    // the number of the last home registration known, ours or another's
 	active      bool       // registered at the home agent: we are the contact node
+	flows       bool       // active, and the home agent takes flow bindings
 	wanted      bool       // active, or on the way there
 	waiter      opID       // of Active or Close
 	closing     bool

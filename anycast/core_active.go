@@ -114,6 +114,7 @@ func (c *core) transmitHome(ct *contact, a bindings.Action) {
 	if a.Lifetime > 0 {
 		bu.Options = append(bu.Options, &mipv6.AlternateCareOf{Addr: c.cfg.careOf})
 	}
+	bu.Options = append(bu.Options, c.identifier(ct)...)
 	c.do(sendAction{src: c.cfg.careOf, dst: ct.HomeAgent, home: ct.Address, message: bu})
 }
 
@@ -122,6 +123,7 @@ func (c *core) homeAcknowledged(now time.Time, ct *contact, m *mipv6.BindingAckn
 	out := c.list.Acknowledge(now, ct.target(), m)
 	switch out.Kind {
 	case bindings.Accepted:
+		c.identified(ct, m)
 		c.registered(now, ct, nil)
 	case bindings.Resynced:
 		c.pollList(now)

@@ -11,6 +11,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/rr"
 	"github.com/vanycast/vanycast/relay"
+	"github.com/vanycast/vanycast/relay/flows"
 )
 
 // Node is the mobile node's half of Mobile IPv6 at one replica: the loop around
@@ -18,6 +19,7 @@ import (
 type Node struct {
 	cfg   Config
 	deps  Deps
+	flows *flows.Node // its lock is taken under the relay's
 	relay *relay.Node // its lock is taken under ours, never the other way round
 
 	mu      sync.Mutex
@@ -51,7 +53,9 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n.relay = relay.New(relay.Config{
 		Self: cfg.CareOf, Timeout: cfg.HandoffTimeout, MaxEntries: cfg.MaxClients,
 		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Logger: cfg.Logger,
+		Flows: flowsOf{n},
 	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
+	n.flows = n.newFlows()
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{
 		careOf: cfg.CareOf, maxClients: cfg.MaxClients,
@@ -62,6 +66,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 // Run drives the timers until ctx ends; it returns nil then.
 func (n *Node) Run(ctx context.Context) error {
 	n.tasks.Go(func() { n.relay.Run(ctx) })
+	n.tasks.Go(func() { n.flows.Run(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -106,6 +111,7 @@ func (n *Node) Close(ctx context.Context) error {
 	n.mu.Unlock()
 	n.stop()
 	n.relay.Close()
+	n.flows.Close()
 	n.tasks.Wait()
 	return errors.Join(errs...)
 }
@@ -113,6 +119,9 @@ func (n *Node) Close(ctx context.Context) error {
 // HandleMH takes a Mobility Header that the shared socket received; false if it
 // is for another role.
 func (n *Node) HandleMH(r mhsock.Received) (taken bool) {
+	if n.flows.HandleMH(r) {
+		return true
+	}
 	n.event(func(now time.Time) { taken = n.core.receive(now, r) })
 	return taken
 }

@@ -88,6 +88,7 @@ func (r *reader) sameAddress(i int, s, other *Service) {
 		{"contact_return", s.ContactReturn == other.ContactReturn},
 		{"home_lifetime", s.HomeLifetime == other.HomeLifetime},
 		{"binding_lifetime", s.BindingLifetime == other.BindingLifetime},
+		{"flow_bindings", s.FlowBindings == other.FlowBindings},
 	} {
 		if !v.same {
 			r.fail(servicePath(i, v.key), "is not that of service %q, which has the same contact address", other.Name)

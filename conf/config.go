@@ -100,6 +100,7 @@ type Service struct {
 	NeverSelf           bool       // the policy never chooses this host while another is left
 	Steer               bool       // the contact node decides at the SYN where the policy allows
 	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
+	FlowBindings        bool       // use those of a home agent that has them
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool
 
@@ -127,6 +128,7 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+	Replicas      []netip.Addr   // care-of addresses that may be registered beside each other; empty: none
 	IPsec         IPsecMode
 
 	Preference      uint16        // among the home agents of the link

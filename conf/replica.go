@@ -61,6 +61,7 @@ func (r *reader) service(t *table) Service {
 		NeverSelf:           t.boolean("never_self"),
 		Steer:               t.flag("steer", true),
 		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
+		FlowBindings:        t.oneOf("flow_bindings", "auto", "auto", "off") == "auto",
 		ContactOnly:         t.boolean("contact_only"),
 		ClearBindingOnClose: t.boolean("clear_binding_on_close"),
 		ConnectTimeout:      t.duration("connect_timeout", defaultConnectTimeout, maxTimeout),

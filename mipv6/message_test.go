@@ -123,6 +123,61 @@ var golden = []struct {
 		"00",
 		"20010db8000900000000000000000001",
 	}},
+	// tshark 4.0 decodes Binding Identifiers; of flow options only type and length.
+	{"further care-of addresses", &BindingUpdate{Sequence: 0x4242, Acknowledge: true, HomeRegistration: true, Lifetime: 60 * time.Second,
+		Options: []Option{&BindingIdentifier{ID: 0x0102, Priority: 127, CareOf: careOf}, &BindingIdentifier{ID: 0x0304, Home: true}}}, []string{
+		"3b 05 05 00 e67d",
+		"4242", "c000", "000f",
+		"01 04 00000000", // PadN: to 8n+2
+		"23 14 0102 00 7f 20010db8000100000000000000000010", // BID, status, priority, care-of address
+		"23 04 0304 00 80", // H
+		"01 00",
+	}},
+	{"flow binding", &BindingUpdate{Sequence: 0x4242, Acknowledge: true, HomeRegistration: true, Lifetime: 60 * time.Second,
+		Options: []Option{
+			&BindingIdentifier{ID: 0x0102, Priority: 127},
+			&FlowIdentification{ID: 0x0506, Priority: 0x0708, Bindings: []uint16{0x0102}, Selector: &TrafficSelector{
+				Source: Only(correspondent), SourcePort: Only(uint16(40000)), DestinationPort: Only(uint16(4000))}},
+			&FlowSummary{[]uint16{1, 2, 3}},
+		}}, []string{
+		"3b 08 05 00 7420",
+		"4242", "c000", "000f",
+		"23 04 0102 00 7f",
+		"2d 26 0506 0708 00 00",                      // FID, priority, reserved, status
+		"02 02 0102",                                 // binding reference
+		"03 1a 02 00 80a00000",                       // traffic selector: format, flags A I K
+		"20010db8000500000000000000000007 9c40 0fa0", // source, ports
+		"2c 06 0001 0002 0003",                       // summary
+		"01 04 00000000",
+	}},
+	{"every field of a traffic selector", &BindingUpdate{Sequence: 1, Options: []Option{
+		&FlowIdentification{ID: 9, Priority: 1, Bindings: []uint16{1, 2}, Selector: &TrafficSelector{
+			Source:      Range[netip.Addr]{netip.MustParseAddr("2001:db8:5::"), netip.MustParseAddr("2001:db8:5::ffff"), Span},
+			Destination: Only(home), SPI: Only(uint32(0x01020304)), FlowLabel: Range[uint32]{1, 0xfffff, Span},
+			SourcePort: Range[uint16]{1024, 65535, Span}, DestinationPort: Only(uint16(80)),
+			TrafficClass: Only(uint8(0xb8)), Protocol: Range[uint8]{6, 17, Span}}}}}, []string{
+		"3b 0c 05 00 e82d",
+		"0001", "0000", "0000",
+		"2d 59 0009 0001 00 00",
+		"02 04 0001 0002",
+		"03 4b 02 00 ebeb0000",
+		"20010db8000500000000000000000000 20010db800050000000000000000ffff",
+		"20010db8000900000000000000000001",
+		"01020304", "00000001 000fffff",
+		"0400 ffff", "0050", "b8", "06 11",
+		"00", // Pad1
+	}},
+	{"partly accepted", &BindingAcknowledgement{Status: StatusMultipleNotComplete, Sequence: 0x4242, Lifetime: 60 * time.Second,
+		Options: []Option{
+			&BindingIdentifier{ID: 0x0102, Status: StatusMultipleProhibited},
+			&FlowIdentification{ID: 0x0506, Priority: 0x0708, Status: FlowUnknownBinding},
+		}}, []string{
+		"3b 03 06 00 17da",
+		"04", "00", "4242", "000f",
+		"23 04 0102 a6 00",
+		"2d 06 0506 0708 00 83",
+		"01 04 00000000",
+	}},
 }
 
 func wire(tb testing.TB, fields ...string) []byte {

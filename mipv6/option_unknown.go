@@ -18,7 +18,7 @@ func (o *UnknownOption) optionType() uint8 { return o.Type }
 func (*UnknownOption) align() (of, at int) { return 1, 0 }
 
 func (o *UnknownOption) marshal(b []byte) ([]byte, error) {
-	if o.Type <= optionAuthorizationData {
+	if _, unknown := newOption(o.Type).(*UnknownOption); !unknown || o.Type <= optionPadN {
 		return nil, fmt.Errorf("type %d is not unknown", o.Type)
 	}
 	return append(b, o.Data...), nil

@@ -26,6 +26,11 @@ const (
 	optionNonceIndices      = 4
 	optionAuthorizationData = 5
 
+	// RFC 5648 §4.1; RFC 6089 §4.2, §4.3.
+	optionBindingIdentifier  = 35
+	optionFlowSummary        = 44
+	optionFlowIdentification = 45
+
 	optionHeaderLen  = 2 // Option Type, Option Length
 	maxOptionDataLen = 255
 )
@@ -41,6 +46,12 @@ func newOption(t uint8) Option {
 		return new(NonceIndices)
 	case optionAuthorizationData:
 		return new(AuthorizationData)
+	case optionBindingIdentifier:
+		return new(BindingIdentifier)
+	case optionFlowSummary:
+		return new(FlowSummary)
+	case optionFlowIdentification:
+		return new(FlowIdentification)
 	}
 	return &UnknownOption{Type: t}
 }
@@ -122,4 +133,14 @@ func FindOption[T Option](m Message) (T, bool) {
 	}
 	var none T
 	return none, false
+}
+
+// FindOptions are all options of type T in a message, in their order.
+func FindOptions[T Option](m Message) (all []T) {
+	for _, o := range *m.mobilityOptions() {
+		if found, ok := o.(T); ok {
+			all = append(all, found)
+		}
+	}
+	return all
 }

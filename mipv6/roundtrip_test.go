@@ -20,7 +20,7 @@ func drawTime(t *rapid.T, label string) time.Duration {
 
 func drawOptions(t *rapid.T) (options []Option) {
 	for range rapid.IntRange(0, 6).Draw(t, "options") {
-		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		switch rapid.IntRange(0, 6).Draw(t, "kind") {
 		case 0:
 			options = append(options, &RefreshAdvice{drawTime(t, "interval")})
 		case 1:
@@ -28,7 +28,19 @@ func drawOptions(t *rapid.T) (options []Option) {
 		case 2:
 			options = append(options, &NonceIndices{rapid.Uint16().Draw(t, "home nonce"), rapid.Uint16().Draw(t, "care-of nonce")})
 		case 3:
-			options = append(options, &UnknownOption{rapid.Uint8Range(6, 255).Draw(t, "type"), rapid.SliceOfN(rapid.Byte(), 0, 255).Draw(t, "data")})
+			kind := rapid.Uint8Range(6, 255).Filter(func(k uint8) bool { _, unknown := newOption(k).(*UnknownOption); return unknown }).Draw(t, "type")
+			options = append(options, &UnknownOption{kind, rapid.SliceOfN(rapid.Byte(), 0, 255).Draw(t, "data")})
+		case 4:
+			o := &BindingIdentifier{ID: rapid.Uint16().Draw(t, "BID"), Status: Status(rapid.Byte().Draw(t, "status")),
+				Home: rapid.Bool().Draw(t, "H"), Priority: rapid.Uint8Range(0, 127).Draw(t, "priority")}
+			if rapid.Bool().Draw(t, "with care-of") {
+				o.CareOf = drawAddr(t, "care-of")
+			}
+			options = append(options, o)
+		case 5:
+			options = append(options, &FlowSummary{rapid.SliceOfN(rapid.Uint16(), 0, MaxFlowSummary).Draw(t, "FIDs")})
+		case 6:
+			options = append(options, drawFlow(t))
 		}
 	}
 	return options
@@ -110,4 +122,36 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("message (-want +got):\n%s", d)
 		}
 	})
+}
+
+func drawFlow(t *rapid.T) *FlowIdentification {
+	o := &FlowIdentification{ID: rapid.Uint16().Draw(t, "FID"), Priority: rapid.Uint16().Draw(t, "priority"),
+		Status:   FlowStatus(rapid.Byte().Draw(t, "status")),
+		Bindings: rapid.SliceOfN(rapid.Uint16(), 0, 8).Draw(t, "BIDs")}
+	if rapid.Bool().Draw(t, "with selector") {
+		kind := func() RangeKind { return RangeKind(rapid.Uint8Range(0, 2).Draw(t, "range")) }
+		o.Selector = &TrafficSelector{
+			Source: drawRange(t, kind(), drawAddr), Destination: drawRange(t, kind(), drawAddr),
+			SPI: drawRange(t, kind(), draw(rapid.Uint32())), FlowLabel: drawRange(t, kind(), draw(rapid.Uint32())),
+			SourcePort: drawRange(t, kind(), draw(rapid.Uint16())), DestinationPort: drawRange(t, kind(), draw(rapid.Uint16())),
+			TrafficClass: drawRange(t, kind(), draw(rapid.Uint8())), Protocol: drawRange(t, kind(), draw(rapid.Uint8())),
+		}
+	}
+	if rapid.Bool().Draw(t, "with another") {
+		o.Others = []FlowSubOption{{rapid.Uint8Range(4, 255).Draw(t, "type"), rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "data")}}
+	}
+	return o
+}
+
+func draw[T any](g *rapid.Generator[T]) func(*rapid.T, string) T { return g.Draw }
+
+func drawRange[T any](t *rapid.T, k RangeKind, draw func(*rapid.T, string) T) (r Range[T]) {
+	r.Kind = k
+	if k > Anything {
+		r.Start = draw(t, "start")
+	}
+	if k == Span {
+		r.End = draw(t, "end")
+	}
+	return r
 }

@@ -24,6 +24,18 @@ const (
 	StatusInvalidCareOf                   Status = 174
 )
 
+// Statuses of registrations with a Binding Identifier (RFC 5648 §4.2).
+const (
+	StatusMultipleNotComplete           Status = 4   // accepted, but not every binding of the update
+	StatusMultipleReturnHome            Status = 5   // accepted, without neighbour discovery for the home address
+	StatusMultipleMalformed             Status = 164 // a Binding Identifier that is wrong
+	StatusMultipleOtherExists           Status = 165 // a binding without Binding Identifier stands
+	StatusMultipleProhibited            Status = 166
+	StatusMultipleUnknownCareOf         Status = 167
+	StatusMultipleBulkProhibited        Status = 168 // only one binding in an update
+	StatusMultipleHomeAndAwayProhibited Status = 169 // H flag
+)
+
 // Accepted tells whether the binding was accepted.
 func (s Status) Accepted() bool { return s < 128 }
 
@@ -60,6 +72,22 @@ func (s Status) String() string {
 		return "registration type change disallowed"
 	case StatusInvalidCareOf:
 		return "invalid care-of address"
+	case StatusMultipleNotComplete:
+		return "not all care-of addresses registered"
+	case StatusMultipleReturnHome:
+		return "returned home without neighbor discovery"
+	case StatusMultipleMalformed:
+		return "binding identifier malformed"
+	case StatusMultipleOtherExists:
+		return "binding without binding identifier exists"
+	case StatusMultipleProhibited:
+		return "multiple care-of addresses prohibited"
+	case StatusMultipleUnknownCareOf:
+		return "unknown care-of address"
+	case StatusMultipleBulkProhibited:
+		return "bulk registration prohibited"
+	case StatusMultipleHomeAndAwayProhibited:
+		return "simultaneous home and foreign binding prohibited"
 	}
 	return fmt.Sprintf("status %d", uint8(s))
 }

@@ -29,6 +29,7 @@ const (
 const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
+	KindFlows                   // does the home agent take flow bindings?
 )
 
 // KindStanding is package framework's: would you take new clients of a service?

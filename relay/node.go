@@ -36,7 +36,9 @@ type Config struct {
 	// Moved is told that another replica has announced itself as contact node, by
 	// the home registration with the sequence number epoch. False: a later one is
 	// known, so it is none any more. No lock is held. Default: believe it.
-	Moved  func(contact, node netip.Addr, epoch uint16) bool
+	Moved func(contact, node netip.Addr, epoch uint16) bool
+	// Flows registers connections at the home agent; nil: they are always relayed.
+	Flows  Flows
 	Logger *slog.Logger
 }
 
@@ -62,6 +64,8 @@ type Contact struct {
 	// Direct: what this replica sends in a relayed connection goes straight to
 	// the client, with the contact address as source, not back through the anchor.
 	Direct bool
+	// Flows: connections may get flow bindings at the home agent.
+	Flows bool
 	// Early: the data plane does not have the contact address yet. No route is set
 	// until Ready says that it has.
 	Early bool
@@ -87,6 +91,7 @@ type Node struct {
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
+	flowing  map[Conn]bool // for which flow bindings are wanted
 	counts   counters
 
 	halves     int    // of owned that are half-open
@@ -132,7 +137,8 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
-		due: make(chan struct{}, 1),
+		flowing: make(map[Conn]bool),
+		due:     make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -211,6 +217,7 @@ func (n *Node) Remove(contact netip.Addr) {
 		if c.Contact.Addr() == contact {
 			n.open(o)
 			delete(n.owned, c)
+			n.tellFlow(c)
 		}
 	}
 	for c := range n.seams {

@@ -15,6 +15,7 @@ type own struct {
 	live     bool       // its packets come here, or may at any moment
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
+	flow     bool       // the home agent sends its packets here
 	busy     bool       // an update is under way
 	halfOpen bool       // only its SYN is known
 	untold   bool       // its anchor chose us, and has not heard that we have it
@@ -53,8 +54,11 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 				return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 			}
 			kind := dataplane.Relayed
-			if ct.Direct {
+			switch {
+			case ct.Direct:
 				kind = dataplane.Direct
+			case o.flow: // both ways, and what still comes from the anchor
+				kind = dataplane.Tunnelled
 			}
 			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
 		case o.live:
@@ -88,6 +92,7 @@ var unknownRoute = dataplane.Route{Kind: ^dataplane.RouteKind(0)}
 
 // sync makes the route of a connection what its state says. The lock is held.
 func (n *Node) sync(c Conn) error {
+	n.tellFlow(c)
 	want, some := n.route(c)
 	have, had := n.routes[c]
 	switch {

@@ -32,6 +32,7 @@ func (n *Node) sweep() {
 			}
 			continue
 		}
+		n.resumeFlow(c)
 		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}

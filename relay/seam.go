@@ -155,7 +155,7 @@ func (n *Node) Divert(c Conn, acceptor netip.Addr) error {
 		return &OpError{"divert", c, ErrUnsupported}
 	}
 	s := seam{kind: diverting, peer: acceptor, via: n.via(c)}
-	if plain, some := n.plain(c); some && (plain.Kind == dataplane.Relayed || plain.Kind == dataplane.Direct) {
+	if plain, some := n.plain(c); some && plain.Kind != dataplane.RelayTo && plain.Peer.IsValid() {
 		s.relay = plain.Peer
 		if plain.Kind == dataplane.Direct || plain.Peer != acceptor { // which needs nobody to be heard
 			s.via = plain.Kind
@@ -219,7 +219,7 @@ func (n *Node) setSeam(op string, c Conn, s seam) error {
 // without, some whether that is a route of its own. The lock is held.
 func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplane.Route {
 	var anchor netip.Addr // who relays to us
-	if some && (plain.Kind == dataplane.Relayed || plain.Kind == dataplane.Direct) {
+	if some && plain.Kind != dataplane.RelayTo {
 		anchor = plain.Peer
 	}
 	switch {

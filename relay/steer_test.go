@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +21,8 @@ type trio struct {
 	nodes  map[netip.Addr]*Node
 	planes map[netip.Addr]*planetest.Plane
 	live   map[netip.Addr]map[Conn]bool // the connections of each replica
-	calls  int
+	calls  atomic.Int64
+	mu     sync.Mutex // of live
 	cut    map[netip.Addr]bool
 }
 
@@ -29,7 +32,7 @@ type end struct {
 }
 
 func (e end) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
-	e.g.calls++
+	e.g.calls.Add(1)
 	n := e.g.nodes[to]
 	if n == nil || e.g.cut[to] || e.g.cut[e.from] {
 		return nil, fmt.Errorf("%w: %v", peer.ErrUnreachable, to)
@@ -52,20 +55,22 @@ func newTrio(t *testing.T, halfOpen int) *trio {
 	}
 	all := []netip.Addr{glass, reich, adams}
 	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
 	for _, a := range all {
 		p := planetest.New()
 		if err := p.SetContact(dataplane.Contact{Home: contactAddr, CareOf: a, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
 			t.Fatal(err)
 		}
 		g.planes[a], g.live[a] = p, map[Conn]bool{}
-		n := New(Config{Self: a, MaxHalfOpen: halfOpen, InUse: func(c Conn) bool { return g.live[a][c] }}, Deps{Plane: p, Peers: end{g, a}})
+		n := New(Config{Self: a, MaxHalfOpen: halfOpen, InUse: func(c Conn) bool { g.mu.Lock(); defer g.mu.Unlock(); return g.live[a][c] }}, Deps{Plane: p, Peers: end{g, a}})
 		n.Add(Contact{Address: contactAddr, ContactNodes: all[:2], Replicas: all})
 		n.SetContactNode(contactAddr, glass)
 		g.nodes[a] = n
-		go n.Run(ctx)
+		running.Go(func() { n.Run(ctx) })
 	}
 	t.Cleanup(func() {
 		cancel()
+		running.Wait()
 		for _, n := range g.nodes {
 			n.Close()
 		}
@@ -88,6 +93,13 @@ func (g *trio) routes(t *testing.T, c Conn, want map[netip.Addr]string) {
 	}
 }
 
+// serves says whether a replica has the connection.
+func (g *trio) serves(a netip.Addr, c Conn, on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.live[a][c] = on
+}
+
 func (g *trio) steer(t *testing.T, c Conn, owner netip.Addr) {
 	t.Helper()
 	if err := g.nodes[glass].Steer(c, owner); err != nil {
@@ -100,7 +112,7 @@ func (g *trio) steer(t *testing.T, c Conn, owner netip.Addr) {
 
 func (g *trio) accept(t *testing.T, c Conn, owner netip.Addr) {
 	t.Helper()
-	g.live[owner][c] = true
+	g.serves(owner, c, true)
 	if !g.nodes[owner].Accepted(c) {
 		t.Fatalf("%v does not know that it was chosen for %v", owner, c)
 	}
@@ -117,15 +129,15 @@ func TestSteered(t *testing.T) {
 		g.routes(t, connOf(1), map[netip.Addr]string{
 			glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10", adams: "",
 		})
-		if g.calls != 0 {
-			t.Errorf("%d calls for a SYN", g.calls)
+		if g.calls.Load() != 0 {
+			t.Errorf("%d calls for a SYN", g.calls.Load())
 		}
 		for port := range uint16(100) {
 			g.accept(t, connOf(port+1), reich)
 		}
 		time.Sleep(time.Second)
-		if c := g.nodes[glass].Counters(); g.calls != 1 || c["half_open"] != 0 || c["entries"] != 100 || c["steered"] != 100 {
-			t.Errorf("%d calls, %v", g.calls, c)
+		if c := g.nodes[glass].Counters(); g.calls.Load() != 1 || c["half_open"] != 0 || c["entries"] != 100 || c["steered"] != 100 {
+			t.Errorf("%d calls, %v", g.calls.Load(), c)
 		}
 		time.Sleep(time.Hour)
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10"})
@@ -137,13 +149,16 @@ func TestSteered(t *testing.T) {
 		if err := g.nodes[adams].Start(t.Context(), connOf(1), m); err != nil {
 			t.Fatal(err)
 		}
-		g.live[reich][connOf(1)], g.live[adams][connOf(1)] = false, true
+		g.serves(reich, connOf(1), false)
+		g.serves(adams, connOf(1), true)
 		g.nodes[reich].Finish(connOf(1))
 		g.routes(t, connOf(1), map[netip.Addr]string{
 			glass: "relay to 2001:db8:3::10 via tunnelled", reich: "", adams: "relayed by 2001:db8:1::10",
 		})
 
-		clear(g.live[reich])
+		for port := range uint16(100) {
+			g.serves(reich, connOf(port+1), false)
+		}
 		time.Sleep(5 * time.Minute)
 		if c := g.nodes[glass].Counters(); c["entries"] != 1 {
 			t.Errorf("after their end: %v", c)
@@ -213,7 +228,7 @@ func TestSteeredPortAgain(t *testing.T) {
 		g.accept(t, connOf(1), reich)
 		time.Sleep(time.Hour)
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10"})
-		if e, ok := g.nodes[glass].cache.Lookup(time.Now(), connOf(1)); !ok || e.Sequence != 8 || e.Owner != reich {
+		if e, ok := g.entry(connOf(1)); !ok || e.Sequence != 8 || e.Owner != reich {
 			t.Errorf("registered: %+v", e)
 		}
 	})
@@ -233,9 +248,9 @@ func TestSteeredConfirmDoesNotSteal(t *testing.T) {
 		if err := g.nodes[adams].Start(t.Context(), connOf(1), m); err != nil {
 			t.Fatal(err)
 		}
-		g.live[adams][connOf(1)] = true
+		g.serves(adams, connOf(1), true)
 		time.Sleep(10 * time.Minute) // reich hears nothing of it
-		if e, ok := g.nodes[glass].cache.Lookup(time.Now(), connOf(1)); !ok || e.Owner != adams {
+		if e, ok := g.entry(connOf(1)); !ok || e.Owner != adams {
 			t.Errorf("registered: %+v", e)
 		}
 	})
@@ -271,4 +286,12 @@ func TestSteerRefused(t *testing.T) {
 			t.Error("a client is known that has nothing")
 		}
 	})
+}
+
+// entry is what the contact node has registered.
+func (g *trio) entry(c Conn) (Entry, bool) {
+	n := g.nodes[glass]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cache.Lookup(time.Now(), c)
 }

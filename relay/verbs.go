@@ -54,6 +54,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 		}
 	}
 	o.marked, o.untold = now.Add(markHold), false
+	n.syncQuietly(c) // the way that the acceptor can take over
 	return Mark{o.sequence, o.anchor}, nil
 }
 

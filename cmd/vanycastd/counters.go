@@ -37,6 +37,7 @@ func (d *host) counters() map[string]uint64 {
 	if d.replica != nil {
 		add("anycast", d.replica.anycast.Counters())
 		add("relay", d.replica.anycast.RelayCounters())
+		add("flows", d.replica.anycast.FlowCounters())
 		add("handoff", d.replica.agent.Counters())
 		add("peers", d.replica.peers.Counters())
 	}

@@ -21,6 +21,7 @@ func (d *host) openHomeAgent() error {
 		MaxLifetime: cfg.MaxLifetime,
 		MaxBindings: cfg.MaxBindings,
 		Allow:       homeagent.Allow{Homes: cfg.HomeAddresses, CareOf: cfg.CareOf},
+		Replicas:    cfg.Replicas,
 
 		Preference:      cfg.Preference,
 		PrefixValid:     cfg.PrefixValid,

@@ -83,6 +83,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindKeys, d.handleKeys)
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
+	r.peers.Handle(peer.KindFlows, r.anycast.HandleFlows)
 	r.peers.Handle(peer.KindContact, election.Handler(r.elector))
 
 	r.peers.Handle(peer.KindStanding, r.standing)
@@ -143,6 +144,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
 			Steer:        r.steered(s.ContactAddress),
 			Direct:       s.ReturnPath == conf.ReturnDirect,
+			FlowBindings: s.FlowBindings,
 			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
 		if err != nil {

@@ -14,6 +14,13 @@ const (
 	// asked to be refreshed (RFC 6275 §9.5.5 leaves it to the correspondent).
 	MaxRefreshRequests = 2
 
+	// Bounds of Further: bindings with a Binding Identifier, in all and of one home
+	// address, and flow bindings, in all and of one binding.
+	DefaultFurtherLimit    = 4096
+	DefaultFurtherPerHome  = 64
+	DefaultFlowLimit       = 65536
+	DefaultFlowsPerBinding = 1024
+
 	// DefaultUpdateLimit bounds an UpdateList.
 	DefaultUpdateLimit = 65536
 	// DefaultTries is how often a Binding Update is sent that is not

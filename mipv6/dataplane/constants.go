@@ -43,6 +43,8 @@ const (
 	// registered care-of address.
 	CounterHomeAgentOut = "home_agent_out"
 	CounterHomeAgentIn  = "home_agent_in"
+	// CounterHomeAgentFlow: of CounterHomeAgentOut, what a flow binding claimed.
+	CounterHomeAgentFlow = "home_agent_flow"
 	// CounterMobilityTaken: Mobility Headers to a home address with Protect that were
 	// given to the signalling.
 	CounterMobilityTaken = "mobility_taken"

@@ -86,6 +86,9 @@ type State struct {
 	Routes   map[Flow]Route
 	Bindings []Binding
 	Tunnels  []Tunnel
+
+	FlowTunnels []FlowTunnel
+	CareOfs     []CareOf
 }
 
 // EventKind says what the data plane noticed.

@@ -19,6 +19,9 @@ var (
 	ErrUnsupported = errors.New("the data plane cannot do this")
 	// ErrNoContact: a flow whose contact address is not declared.
 	ErrNoContact = errors.New("no such contact address")
+	// ErrNoTunnel: a flow binding, or a further care-of address, of a home address
+	// that has no tunnel.
+	ErrNoTunnel = errors.New("no such home address")
 	// ErrConflict: the address already has another part on this host.
 	ErrConflict = errors.New("address is already in use")
 	// ErrUnreachable: the host has no route that leaves by the plane's interface.

@@ -13,6 +13,7 @@ type Features struct {
 	Direct      bool
 	Keep        bool // Route.Keep
 	Steer       bool // Contact.Steer and Relays
+	FlowTunnels bool // FlowTunneler
 }
 
 // FeaturesOf asks a backend; one that does not say has none.

@@ -59,14 +59,14 @@ const (
 )
 
 // Route is how a flow travels. Whatever the route, a packet may come in by each
-// legitimate way: the home agent's tunnel, a type 2 routing header, Peer of a
-// Relayed or Direct route, and From. A way that is not declared drops it
+// legitimate way: the home agent's tunnel, a type 2 routing header, Peer (but of
+// RelayTo), and From. A way that is not declared drops it
 // (CounterDropForeignTunnel). Mobility Headers go by the home agent and come in by
 // it, whatever the route.
 type Route struct {
 	Kind RouteKind
 	// Peer is the care-of address of the other replica: of Relayed and RelayTo; of
-	// Direct and Held, if a replica relays to us.
+	// Tunnelled, Direct and Held, if a replica relays to us.
 	Peer netip.Addr
 	// Via says how what Peer of RelayTo sends goes on: Tunnelled, Optimised or Direct;
 	// or Relayed, to From, which relays the flow to us.

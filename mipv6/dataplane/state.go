@@ -48,7 +48,7 @@ func (r Route) Check() error {
 	switch {
 	case relays && !r.Peer.IsValid():
 		return fmt.Errorf("%v without peer: %w", r.Kind, ErrRoute)
-	case !relays && r.Kind != Direct && r.Kind != Held && r.Peer.IsValid():
+	case r.Kind == Optimised && r.Peer.IsValid():
 		return fmt.Errorf("%v with a peer: %w", r.Kind, ErrRoute)
 	case r.Via != Tunnelled && (r.Kind != RelayTo || r.Via == Held || r.Via > Relayed && r.Via != Direct),
 		r.Via == Relayed && (!r.From.IsValid() || r.From == r.Peer):

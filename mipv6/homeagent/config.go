@@ -24,6 +24,10 @@ type Config struct {
 	MaxBindings int
 	// Allow says who may register.
 	Allow Allow
+	// Replicas are the care-of addresses of those who may register beside the one
+	// that has the home registration, and have flows of the home address sent to
+	// themselves. None: there is one care-of address for each home address.
+	Replicas []netip.Addr
 
 	// Preference is this home agent's among those of the link, the greatest
 	// first (RFC 6275 §7.4).
@@ -66,6 +70,9 @@ const (
 	maxAgents     = 128
 	maxAgentAddrs = 8
 	maxLearned    = 16
+	// maxFlowResults bounds the flow bindings that one acknowledgement speaks of: it
+	// must fit in a packet. One that misses many kept ones says so of the first.
+	maxFlowResults = 100
 	// maxRemembered is for how long such a prefix is told on that is never heard
 	// of again, be it valid for ever.
 	maxRemembered = 30 * 24 * time.Hour

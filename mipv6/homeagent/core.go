@@ -32,6 +32,9 @@ type core struct {
 	linkLocal netip.Addr     // ours on the home link; may be invalid
 	anycast   netip.Addr     // that of the home agents of the prefix; may be invalid
 	counters  map[string]uint64
+
+	further     *bindings.Further   // nil: one care-of address for each home address
+	identifiers map[netip.Addr]bool // home registrations that came with a Binding Identifier
 }
 
 // actionKind is what the loop is to do.
@@ -46,6 +49,10 @@ const (
 	actSetTunnel
 	actRemoveTunnel
 	actDeliver // packet, to linkLayer
+	actAddCareOf
+	actRemoveCareOf
+	actSetFlow
+	actRemoveFlow
 )
 
 // action is one thing to do. If one that has an answer fails, what core.failed
@@ -58,6 +65,9 @@ type action struct {
 	answer *answer
 
 	linkLayer net.HardwareAddr // of actDeliver
+
+	flow    dataplane.FlowTunnel // of the flow actions; only Home and CareOf for the care-of ones
+	further bindings.FurtherKey  // whose they are
 }
 
 // link is what the core knows of the home link.
@@ -69,7 +79,7 @@ type link struct {
 
 func newCore(cfg Config, l link, random io.Reader) *core {
 	anycast, _ := nd.HomeAgentsAnycast(cfg.Prefix)
-	return &core{
+	c := &core{
 		cfg: cfg, zone: l.zone, linkLayer: l.linkLayer, linkLocal: l.linkLocal, anycast: anycast, random: random,
 		cache:    bindings.NewCache(bindings.Config{Limit: cfg.MaxBindings, MaxLifetime: cfg.MaxLifetime}),
 		limit:    mhsock.NewLimiter(),
@@ -80,7 +90,13 @@ func newCore(cfg Config, l link, random io.Reader) *core {
 		agents:   make(map[netip.Addr]*neighbourAgent),
 		learned:  make(map[netip.Prefix]learnedPrefix),
 		counters: make(map[string]uint64),
+
+		identifiers: make(map[netip.Addr]bool),
 	}
+	if len(cfg.Replicas) > 0 {
+		c.further = bindings.NewFurther(bindings.FurtherConfig{MaxLifetime: cfg.MaxLifetime})
+	}
+	return c
 }
 
 // message takes a received Mobility Header; false if it is not for a home
@@ -130,6 +146,7 @@ func (c *core) poll(now time.Time) (actions []action) {
 		actions = append(actions, c.askHome(now, home)...)
 	}
 	actions = append(actions, c.advertiseRouter(now)...)
+	actions = append(actions, c.pollFurther(now)...)
 	for _, e := range c.cache.Poll(now) {
 		if e.Kind == bindings.Expired {
 			c.count(CounterExpired)
@@ -156,6 +173,11 @@ func (c *core) next() (next time.Time, ok bool) {
 	for _, r := range c.returned {
 		earlier(r.due)
 	}
+	if c.further != nil {
+		if at, due := c.further.Next(); due {
+			earlier(at)
+		}
+	}
 	if c.adverting != nil {
 		earlier(c.adverting.due)
 	}
@@ -178,6 +200,7 @@ func (c *core) withdraw(now time.Time) (actions []action) {
 // has (§10.3.2).
 func (c *core) removed(b bindings.Binding) []action {
 	delete(c.adverts, b.Home)
+	c.forgetFurther(b.Home)
 	actions := []action{{kind: actRemoveTunnel, tunnel: dataplane.Tunnel{Home: b.Home, HomeAgent: c.cfg.Address}}}
 	for _, a := range defended(b.Home, b.LinkLocal) {
 		delete(c.defences, a)

@@ -13,6 +13,9 @@ const (
 	CounterFailed    = "failed"             // registrations that the host could not carry out
 	CounterDefended  = "addresses_defended" // registered addresses that a neighbour claimed
 
+	CounterFlows        = "flows_accepted" // flow bindings, each time
+	CounterFlowsRefused = "flows_refused"
+
 	CounterDiscoveries  = "agents_asked"        // Home Agent Address Discovery Requests
 	CounterPrefixes     = "prefixes_asked"      // Mobile Prefix Solicitations of registered mobile nodes
 	CounterAdverts      = "router_adverts_sent" // Router Advertisements

@@ -12,6 +12,10 @@
 // that every rule is a line in a scenario file (testdata). [Role] is the thin
 // loop around it.
 //
+// Where several replicas share a home address they may register their care-of
+// addresses beside each other (RFC 5648), and have single connections tunnelled
+// straight to themselves (RFC 6089): see further.go.
+//
 // RFC 6275 §5.1 has home registrations protected by IPsec. This role does not
 // check that: a host that wants it has an IPsec policy for Mobility Headers.
 // What the role itself knows is an allow-list ([Allow]) of home addresses and

@@ -51,6 +51,18 @@ func (r *Role) act(a action) error {
 	case actRemoveTunnel:
 		r.log.Info("registration ended", "home", a.tunnel.Home)
 		return errors.Join(r.deps.Plane.RemoveBinding(a.tunnel.HomeAgent, a.tunnel.Home), r.deps.Plane.RemoveTunnel(a.tunnel.Home))
+	case actAddCareOf:
+		r.log.Info("further care-of address", "home", a.flow.Flow.Home, "care_of", a.flow.CareOf)
+		return r.flows.SetCareOf(dataplane.CareOf{Home: a.flow.Flow.Home, CareOf: a.flow.CareOf})
+	case actRemoveCareOf:
+		r.log.Info("further care-of address ended", "home", a.flow.Flow.Home, "care_of", a.flow.CareOf)
+		return r.flows.RemoveCareOf(dataplane.CareOf{Home: a.flow.Flow.Home, CareOf: a.flow.CareOf})
+	case actSetFlow:
+		r.log.Debug("flow binding", "flow", a.flow.Flow, "care_of", a.flow.CareOf)
+		return r.flows.SetFlowTunnel(a.flow)
+	case actRemoveFlow:
+		r.log.Debug("flow binding ended", "flow", a.flow.Flow)
+		return r.flows.RemoveFlowTunnel(a.flow.Flow)
 	}
 	return nil
 }

@@ -71,6 +71,7 @@ type Role struct {
 
 	mu    sync.Mutex // serialises the core, and its actions in their order
 	core  *core
+	flows dataplane.FlowTunneler // nil without Config.Replicas
 	ended bool
 }
 
@@ -94,8 +95,14 @@ func New(cfg Config, deps Deps) (*Role, error) {
 		}
 		deps.Link = link
 	}
+	flows, able := dataplane.FlowTunnelerOf(deps.Plane)
+	if len(cfg.Replicas) > 0 && !able {
+		deps.Logger.Warn("no flow bindings: the data plane cannot do them")
+		cfg.Replicas = nil
+	}
 	r := &Role{
-		deps: deps, log: deps.Logger, wake: make(chan struct{}, 1),
+		flows: flows,
+		deps:  deps, log: deps.Logger, wake: make(chan struct{}, 1),
 		core: newCore(cfg, link{strconv.Itoa(deps.Link.Index()), deps.Link.HardwareAddr(), deps.Link.LinkLocal()}, deps.Rand),
 	}
 	if a := r.core.anycast; a.IsValid() {
@@ -122,6 +129,16 @@ func (r *Role) Bindings() []bindings.Binding {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.core.cache.Bindings()
+}
+
+// Flows are the flows of a home address that have a flow binding, and where they go.
+func (r *Role) Flows(home netip.Addr) map[bindings.Flow]netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.core.further == nil {
+		return nil
+	}
+	return r.core.further.Flows(home)
 }
 
 // Counters are totals since New, by the names in counters.go.

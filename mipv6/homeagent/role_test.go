@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 		mobile: network.Host(glassAddr), ended: make(chan error, 1)}
 	conn := network.Host(agentAddr)
 	var err error
-	w.role, err = New(Config{Address: agentAddr, Prefix: homePrefix, Interface: "eth0"}, Deps{Plane: w.plane, MH: conn, Link: w.link})
+	w.role, err = New(Config{Address: agentAddr, Prefix: homePrefix, Interface: "eth0", Replicas: []netip.Addr{glassAddr}}, Deps{Plane: w.plane, MH: conn, Link: w.link})
 	if err != nil {
 		t.Fatal(err)
 	}

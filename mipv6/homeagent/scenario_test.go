@@ -11,6 +11,7 @@ import (
 
 	"github.com/vanycast/vanycast/internal/scenario"
 	"github.com/vanycast/vanycast/mipv6"
+	"github.com/vanycast/vanycast/mipv6/bindings"
 	"github.com/vanycast/vanycast/mipv6/homelink"
 	"github.com/vanycast/vanycast/mipv6/internal/describe"
 	"github.com/vanycast/vanycast/mipv6/internal/nd"
@@ -37,9 +38,12 @@ func (ones) Read(b []byte) (int, error) {
 
 // story is one scenario: the core and a clock.
 //
+//	replica careof=                 one that may register a further care-of address
 //	allow [home=] [careof=]         excludes everybody else
 //	at t=5s                         let time pass, and say what happens when
-//	bu seq= life= [home=] [careof=] [alt=] [to=] [L] [K] [not-H] [no-hao]
+//	bu seq= life= [home=] [careof=] [alt=] [to=] [L] [K] [not-H] [no-hao] [bid= priority= [foreign-home] [twice]] [keep=FID,FID] [FID/priority/client[/home port/client port]…]
+//	host fails=careof|flow          further things that the host may refuse
+//	flows                           show where flows go
 //	neighbour target= [from=] [advertises] [own-nonce] [at=]
 //	router from= [address=] [preference= lifetime=] [router-lifetime=] [valid=] [no-R] [not-home-agent]
 //	solicitation                    of routers
@@ -77,6 +81,12 @@ func (s *story) run(c scenario.Command) string {
 		}
 		if c.Has("careof") {
 			s.core.cfg.Allow.CareOf = append(s.core.cfg.Allow.CareOf, netip.MustParsePrefix(c.String("careof", "")))
+		}
+		return ""
+	case "replica":
+		s.core.cfg.Replicas = append(s.core.cfg.Replicas, c.Addr("careof", ""))
+		if s.core.further == nil {
+			s.core.further = bindings.NewFurther(bindings.FurtherConfig{MaxLifetime: s.core.cfg.MaxLifetime})
 		}
 		return ""
 	case "at":
@@ -127,6 +137,8 @@ func (s *story) run(c scenario.Command) string {
 			fmt.Fprintf(&b, "%v at %v, number %d, until %v\n", e.Home, e.CareOf, e.Sequence, e.Expires.Sub(start))
 		}
 		return b.String()
+	case "flows":
+		return s.flows()
 	case "counters":
 		var b strings.Builder
 		for _, name := range []string{CounterAccepted, CounterRefused, CounterPending, CounterInvalid, CounterLimited, CounterFailed} {
@@ -159,6 +171,7 @@ func (s *story) update(c scenario.Command) string {
 	if c.Has("alt") {
 		m.Options = append(m.Options, &mipv6.AlternateCareOf{Addr: c.Addr("alt", "")})
 	}
+	m.Options = append(m.Options, s.flowOptions(c)...)
 	p := &mipv6.Packet{Src: c.Addr("careof", glass), Dst: c.Addr("to", agent), HomeAddress: c.Addr("home", contact)}
 	if c.Has("no-hao") {
 		p.Src, p.HomeAddress = p.HomeAddress, netip.Addr{}
@@ -246,6 +259,16 @@ func (s *story) perform(actions []action) string {
 			fmt.Fprintf(&b, "tunnel %v to %v from %v\n", a.tunnel.Home, a.tunnel.CareOf, a.tunnel.HomeAgent)
 		case actDeliver:
 			fmt.Fprintf(&b, "deliver to %v: %s\n", a.linkLayer, describe.Packet(a.packet))
+		case actAddCareOf:
+			kind = "careof"
+			fmt.Fprintf(&b, "further care-of address %v of %v\n", a.flow.CareOf, a.flow.Flow.Home)
+		case actRemoveCareOf:
+			fmt.Fprintf(&b, "no further care-of address %v of %v\n", a.flow.CareOf, a.flow.Flow.Home)
+		case actSetFlow:
+			kind = "flow"
+			fmt.Fprintf(&b, "flow %v to %v\n", a.flow.Flow, a.flow.CareOf)
+		case actRemoveFlow:
+			fmt.Fprintf(&b, "no flow %v\n", a.flow.Flow)
 		case actRemoveTunnel:
 			fmt.Fprintf(&b, "no tunnel %v\n", a.tunnel.Home)
 		}

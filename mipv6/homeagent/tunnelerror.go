@@ -3,6 +3,7 @@ package homeagent
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vanycast/vanycast/mipv6"
@@ -45,7 +46,7 @@ func (c *core) tunnelError(now time.Time, m homelink.ICMP) []action {
 	}
 	// Anyone can send an error. This one must be about a tunnel that there is.
 	b, ok := c.cache.Lookup(now, bindings.Key{Local: c.cfg.Address, Home: inner.Dst})
-	if !ok || b.CareOf != outer.Dst {
+	if !ok || b.CareOf != outer.Dst && (c.further == nil || !slices.Contains(c.further.CareOfs(inner.Dst), outer.Dst)) {
 		return nil
 	}
 	c.count(CounterTunnelErrors)

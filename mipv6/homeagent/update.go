@@ -15,6 +15,9 @@ import (
 type answer struct {
 	received mhsock.Received
 	update   *mipv6.BindingUpdate
+
+	id    *mipv6.BindingIdentifier // nil: none, or none that means anything here
+	flows []bindings.FlowResult
 }
 
 func (a *answer) home() netip.Addr { return a.received.Src }
@@ -24,6 +27,9 @@ func (a *answer) home() netip.Addr { return a.received.Src }
 func (a *answer) careOf() netip.Addr {
 	if alt, ok := mipv6.FindOption[*mipv6.AlternateCareOf](a.update); ok {
 		return alt.Addr
+	}
+	if a.id != nil && a.id.CareOf.IsValid() {
+		return a.id.CareOf
 	}
 	return a.received.Source()
 }
@@ -40,7 +46,14 @@ func (a *answer) request() bindings.Request {
 // with the mobile node here (§10.3.1).
 func (a *answer) packet(r bindings.Result) *mipv6.Packet {
 	p := a.received.Reply()
-	if p.Carry(&mipv6.BindingAcknowledgement{Status: r.Status, Sequence: r.Sequence, Lifetime: r.Lifetime}, nil) != nil {
+	m := &mipv6.BindingAcknowledgement{Status: r.Status, Sequence: r.Sequence, Lifetime: r.Lifetime}
+	if a.id != nil { // who sees it again knows that it was understood (RFC 5648 §6.2)
+		m.Options = append(m.Options, &mipv6.BindingIdentifier{ID: a.id.ID, Priority: a.id.Priority})
+	}
+	for _, f := range a.flows {
+		m.Options = append(m.Options, &mipv6.FlowIdentification{ID: f.ID, Priority: f.Priority, Status: f.Status})
+	}
+	if p.Carry(m, nil) != nil {
 		return nil
 	}
 	return p
@@ -68,6 +81,10 @@ func (c *core) update(now time.Time, a *answer) []action {
 	if a.received.Dst != c.cfg.Address {
 		return c.refuse(now, a, mipv6.StatusHomeRegistrationNotSupported)
 	}
+	if actions, done := c.identified(now, a); done {
+		return actions
+	}
+	careOf = a.careOf()
 	request := a.request()
 	if p := c.pending[home]; p != nil {
 		if !request.Deletes() || !bindings.After(request.Sequence, p.answer.update.Sequence) {
@@ -127,6 +144,7 @@ func (c *core) answered(now time.Time, a *answer, r bindings.Result) []action {
 	case bindings.Removed:
 		actions = c.removed(b)
 	}
+	actions = append(actions, c.settled(a, r.Change.Kind)...)
 	return append(actions, a.send(r)...)
 }
 
@@ -158,6 +176,9 @@ func (c *core) refusal(now time.Time, a *answer, p *mipv6.Packet) []action {
 // of, and tells the mobile node.
 func (c *core) failed(now time.Time, f action) []action {
 	c.count(CounterFailed)
+	if f.further.ID != 0 {
+		return c.failedFurther(now, f)
+	}
 	home := f.answer.home()
 	var actions []action
 	if c.pending[home] != nil {

@@ -22,6 +22,8 @@ type Config struct {
 	// MaxRoutes and MaxBindings bound flows with a route and binding cache
 	// entries, default 1,048,576 each; MaxTunnels home agent bindings, default 65,536.
 	MaxRoutes, MaxBindings, MaxTunnels int
+	// MaxFlowTunnels bounds flow bindings at the home agent; default 65,536.
+	MaxFlowTunnels int
 	// Keep bounds what is kept of held flows (dataplane.Route.Keep), and how many
 	// SYNs may wait for a decision (dataplane.Contact.Steer).
 	Keep KeepLimits
@@ -49,6 +51,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxRoutes, 1<<20)
 	def(&c.MaxBindings, 1<<20)
 	def(&c.MaxTunnels, 1<<16)
+	def(&c.MaxFlowTunnels, 1<<16)
 	def(&c.MaxEvents, 256)
 	def(&c.Keep.FlowPackets, 8192)
 	def(&c.Keep.FlowBytes, 8<<20)

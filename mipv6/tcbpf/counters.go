@@ -27,6 +27,7 @@ var counterNames = [...]string{
 	dataplane.CounterMobilityIn,
 	dataplane.CounterHomeAgentOut,
 	dataplane.CounterHomeAgentIn,
+	dataplane.CounterHomeAgentFlow,
 	dataplane.CounterMobilityTaken,
 	dataplane.CounterDropContactGone,
 	dataplane.CounterDropDestination,

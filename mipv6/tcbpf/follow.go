@@ -84,7 +84,7 @@ func (p *Plane) mirrorAll() {
 	})
 	pieces(p, homes, func(addr netip.Addr) error {
 		if h, ok := p.homes[addr]; ok {
-			return p.mirrorHome(addr, h)
+			return errors.Join(p.mirrorHome(addr, h), p.mirrorFlowTunnels(addr))
 		}
 		return nil
 	})

@@ -78,6 +78,7 @@ func load(cfg Config, link netlink.Link, keeperIndex int) (*programs, error) {
 	spec.Maps["relays"].MaxEntries = maxContacts * uint32(len(dataplane.Peers{}))
 	spec.Maps["bindings"].MaxEntries = uint32(cfg.MaxBindings)
 	spec.Maps["tunnels"].MaxEntries = uint32(cfg.MaxTunnels)
+	spec.Maps["flow_tunnels"].MaxEntries = uint32(cfg.MaxFlowTunnels)
 	p := &programs{}
 	if err := spec.LoadAndAssign(p, nil); err != nil {
 		return nil, explainLoad(err)
@@ -102,7 +103,7 @@ func loadMore(p any, cfg Config, link netlink.Link, standing uint32, keeperIndex
 	same := map[string]*ebpf.Map{
 		"bindings": shared.Bindings, "contacts": shared.Contacts, "counters": shared.Counters, "events": shared.Events,
 		"locals": shared.Locals, "relays": shared.Relays, "routes": shared.Routes, "stamps": shared.Stamps,
-		"steering": shared.Steering, "tunnels": shared.Tunnels,
+		"steering": shared.Steering, "tunnels": shared.Tunnels, "flow_tunnels": shared.FlowTunnels, "care_ofs": shared.CareOfs,
 	}
 	for name, m := range same {
 		spec.Maps[name].MaxEntries = m.MaxEntries()

@@ -68,5 +68,5 @@ func (p *Plane) startKeeper(link netlink.Link) error {
 // Features says what this host's kernel lets the plane do: all, but where it has
 // no TUN interfaces nothing is kept.
 func (p *Plane) Features() dataplane.Features {
-	return dataplane.Features{Connections: true, Relay: true, Direct: true, Keep: p.keeper != nil, Steer: p.keeper != nil}
+	return dataplane.Features{Connections: true, Relay: true, Direct: true, Keep: p.keeper != nil, Steer: p.keeper != nil, FlowTunnels: true}
 }

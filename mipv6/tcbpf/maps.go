@@ -49,7 +49,12 @@ type mapBinding struct {
 type mapTunnel struct {
 	LastUsed          uint64
 	CareOf, HomeAgent address
-	Protect, Pad      uint32
+	Flows, Protect    uint32
+}
+
+type mapFlowTunnel struct {
+	CareOf, Gateway address
+	Redirect        uint32
 }
 
 // route is the route that the entry says.

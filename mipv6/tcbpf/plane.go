@@ -53,6 +53,8 @@ type Plane struct {
 	hops        map[ends]hostnet.Hop // see hopTo
 	bindings    map[bindingID]dataplane.Binding
 	tunnels     map[netip.Addr]dataplane.Tunnel
+	flowTunnels map[dataplane.Flow]*flowTunnel
+	careOfs     map[dataplane.CareOf]bool
 	homes       map[netip.Addr]*home
 	locals      map[netip.Addr]bool
 	gone        []netip.Addr // removed contact addresses, oldest first
@@ -77,6 +79,8 @@ func New(cfg Config) (*Plane, error) {
 		hops:        map[ends]hostnet.Hop{},
 		bindings:    map[bindingID]dataplane.Binding{},
 		tunnels:     map[netip.Addr]dataplane.Tunnel{},
+		flowTunnels: map[dataplane.Flow]*flowTunnel{},
+		careOfs:     map[dataplane.CareOf]bool{},
 		homes:       map[netip.Addr]*home{},
 		locals:      map[netip.Addr]bool{},
 		narrow:      map[path]narrowPath{},

@@ -17,9 +17,11 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	programsMapBindings          = "bindings"
+	programsMapCareOfs           = "care_ofs"
 	programsMapContacts          = "contacts"
 	programsMapCounters          = "counters"
 	programsMapEvents            = "events"
+	programsMapFlowTunnels       = "flow_tunnels"
 	programsMapLocals            = "locals"
 	programsMapRelays            = "relays"
 	programsMapRoutes            = "routes"
@@ -95,17 +97,19 @@ type programsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Bindings *ebpf.MapSpec `ebpf:"bindings"`
-	Contacts *ebpf.MapSpec `ebpf:"contacts"`
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Locals   *ebpf.MapSpec `ebpf:"locals"`
-	Relays   *ebpf.MapSpec `ebpf:"relays"`
-	Routes   *ebpf.MapSpec `ebpf:"routes"`
-	Stamps   *ebpf.MapSpec `ebpf:"stamps"`
-	Steering *ebpf.MapSpec `ebpf:"steering"`
-	Taken    *ebpf.MapSpec `ebpf:"taken"`
-	Tunnels  *ebpf.MapSpec `ebpf:"tunnels"`
+	Bindings    *ebpf.MapSpec `ebpf:"bindings"`
+	CareOfs     *ebpf.MapSpec `ebpf:"care_ofs"`
+	Contacts    *ebpf.MapSpec `ebpf:"contacts"`
+	Counters    *ebpf.MapSpec `ebpf:"counters"`
+	Events      *ebpf.MapSpec `ebpf:"events"`
+	FlowTunnels *ebpf.MapSpec `ebpf:"flow_tunnels"`
+	Locals      *ebpf.MapSpec `ebpf:"locals"`
+	Relays      *ebpf.MapSpec `ebpf:"relays"`
+	Routes      *ebpf.MapSpec `ebpf:"routes"`
+	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Steering    *ebpf.MapSpec `ebpf:"steering"`
+	Taken       *ebpf.MapSpec `ebpf:"taken"`
+	Tunnels     *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -140,25 +144,29 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Bindings *ebpf.Map `ebpf:"bindings"`
-	Contacts *ebpf.Map `ebpf:"contacts"`
-	Counters *ebpf.Map `ebpf:"counters"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Locals   *ebpf.Map `ebpf:"locals"`
-	Relays   *ebpf.Map `ebpf:"relays"`
-	Routes   *ebpf.Map `ebpf:"routes"`
-	Stamps   *ebpf.Map `ebpf:"stamps"`
-	Steering *ebpf.Map `ebpf:"steering"`
-	Taken    *ebpf.Map `ebpf:"taken"`
-	Tunnels  *ebpf.Map `ebpf:"tunnels"`
+	Bindings    *ebpf.Map `ebpf:"bindings"`
+	CareOfs     *ebpf.Map `ebpf:"care_ofs"`
+	Contacts    *ebpf.Map `ebpf:"contacts"`
+	Counters    *ebpf.Map `ebpf:"counters"`
+	Events      *ebpf.Map `ebpf:"events"`
+	FlowTunnels *ebpf.Map `ebpf:"flow_tunnels"`
+	Locals      *ebpf.Map `ebpf:"locals"`
+	Relays      *ebpf.Map `ebpf:"relays"`
+	Routes      *ebpf.Map `ebpf:"routes"`
+	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Steering    *ebpf.Map `ebpf:"steering"`
+	Taken       *ebpf.Map `ebpf:"taken"`
+	Tunnels     *ebpf.Map `ebpf:"tunnels"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
 		m.Bindings,
+		m.CareOfs,
 		m.Contacts,
 		m.Counters,
 		m.Events,
+		m.FlowTunnels,
 		m.Locals,
 		m.Relays,
 		m.Routes,

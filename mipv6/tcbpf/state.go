@@ -30,6 +30,7 @@ func (p *Plane) State() dataplane.State {
 	}
 	s.Bindings = slices.Collect(maps.Values(p.bindings))
 	s.Tunnels = slices.Collect(maps.Values(p.tunnels))
+	s.FlowTunnels, s.CareOfs = p.declaredFlowTunnels()
 	slices.SortFunc(s.Contacts, dataplane.Contact.Compare)
 	slices.SortFunc(s.Bindings, dataplane.Binding.Compare)
 	slices.SortFunc(s.Tunnels, dataplane.Tunnel.Compare)

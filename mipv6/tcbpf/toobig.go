@@ -129,7 +129,7 @@ func (p *Plane) owner(q *pathmtu.Quote) (owner, error) {
 	}
 	switch q.Kind {
 	case pathmtu.Tunnel:
-		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.Source && t.CareOf == q.Destination {
+		if t, ok := p.tunnels[to]; ok && t.HomeAgent == q.Source && (t.CareOf == q.Destination || p.careOfs[dataplane.CareOf{Home: to, CareOf: q.Destination}]) {
 			o := owner{path: path{home: to}}
 			if !p.locals[from] {
 				o.sender = senderForwarded

@@ -46,7 +46,7 @@ func (p *Plane) setTunnel(t dataplane.Tunnel) error {
 		return errors.Join(err, p.releaseHome(t.Home))
 	}
 	p.tunnels[t.Home] = t
-	return nil
+	return p.mirrorFlowTunnels(t.Home)
 }
 
 // RemoveTunnel implements dataplane.Plane.
@@ -62,6 +62,9 @@ func (p *Plane) RemoveTunnel(home netip.Addr) error {
 		return fmt.Errorf("tcbpf: removing tunnel of %v: %w", home, err)
 	}
 	delete(p.tunnels, home)
+	if err := p.removeFlowTunnelsOf(home); err != nil {
+		return fmt.Errorf("tcbpf: removing tunnel of %v: %w", home, err)
+	}
 	if h, ok := p.homes[home]; ok {
 		h.tunnel = false
 	}

@@ -34,7 +34,9 @@ func (p *Plane) Features() dataplane.Features {
 	if p.beside == nil {
 		return dataplane.Features{}
 	}
-	return p.beside.Features()
+	f := p.beside.Features()
+	f.FlowTunnels = false // the home agent's half is the kernel's
+	return f
 }
 
 // Heard implements dataplane.Hearer.

@@ -34,7 +34,7 @@ func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
 
 // permits reports a route that this plane, or this kernel, cannot have.
 func (p *Plane) permits(c *contact, f dataplane.Flow, r dataplane.Route) error {
-	if p.beside == nil && (r.Kind > dataplane.Held || r.From.IsValid() || r.Keep || f.IsConnection()) {
+	if p.beside == nil && (r.Kind > dataplane.Held || r.Peer.IsValid() || r.From.IsValid() || r.Keep || f.IsConnection()) {
 		return fmt.Errorf("%w: %w", dataplane.ErrUnsupported, p.noBeside)
 	}
 	for _, peer := range []netip.Addr{r.Peer, r.From} {

@@ -33,6 +33,7 @@ type Cluster struct {
 	clients  []string          // hosts with the correspondent role
 	planes   map[string]string // by host; "" for "auto"
 	leave    bool
+	flows    bool   // the home agent takes flow bindings of the replicas
 	ipsec    *IPsec // nil: nothing is said of it
 }
 
@@ -57,6 +58,10 @@ func WithDataPlane(kind string, hosts ...string) Option {
 		}
 	}
 }
+
+// WithFlowBindings has the home agent take further care-of addresses and flow
+// bindings of the replicas.
+func WithFlowBindings() Option { return func(c *Cluster) { c.flows = true } }
 
 // WithLeave lets what is started outlive the program (lab.Net.Detach).
 func WithLeave() Option { return func(c *Cluster) { c.leave = true } }

@@ -89,6 +89,9 @@ func (c *Cluster) homeAgentFile(name string) string {
 	c.nodeSection(&b, name, "home-agent")
 	c.apiSection(&b, name)
 	fmt.Fprintf(&b, "\n[home_agent]\nprefix  = %q\naddress = %q\n", lab.HomePrefix, lab.HomeAgent)
+	if c.flows {
+		fmt.Fprintf(&b, "replicas = %s\n", quoted(c.replicas))
+	}
 	b.WriteString(c.ipsecMode(name))
 	c.ipsecSections(&b, name)
 	return b.String()

@@ -67,6 +67,9 @@ func Run(t *testing.T, b Backend) {
 		{"KeepBulk", testKeepBulk},
 		{"Steer", testSteer},
 		{"SteerFlood", testSteerFlood},
+		{"FlowTunnels", testFlowTunnels},
+		{"FurtherCareOf", testFurtherCareOf},
+		{"FlowTunnelState", testFlowTunnelState},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, b) })
 	}

@@ -91,6 +91,7 @@ func (p *Plane) SetTunnel(t dataplane.Tunnel) error {
 func (p *Plane) RemoveTunnel(home netip.Addr) error {
 	return p.change(Call{Method: "RemoveTunnel", Object: home}, nothing, func() error {
 		delete(p.tunnels, home)
+		p.forgetFlowTunnels(func(c dataplane.CareOf) bool { return c.Home == home })
 		return nil
 	})
 }

@@ -27,6 +27,10 @@ type Plane struct {
 	tunnels  map[netip.Addr]dataplane.Tunnel
 	used     map[dataplane.Flow]time.Time
 	heard    map[dataplane.Flow]bool
+
+	careOfs     map[dataplane.CareOf]bool
+	flowTunnels map[dataplane.Flow]dataplane.FlowTunnel
+
 	counters map[string]uint64
 	events   chan dataplane.Event
 }
@@ -40,7 +44,7 @@ var (
 // Features says that everything may be declared; nothing is kept, since nothing
 // comes.
 func (p *Plane) Features() dataplane.Features {
-	return dataplane.Features{Connections: true, Relay: true, Direct: true, Keep: true, Steer: true}
+	return dataplane.Features{Connections: true, Relay: true, Direct: true, Keep: true, Steer: true, FlowTunnels: true}
 }
 
 // Call is one call that wanted to change the state, as Calls and FailWith see it.
@@ -59,6 +63,10 @@ func New() *Plane {
 		tunnels:  map[netip.Addr]dataplane.Tunnel{},
 		used:     map[dataplane.Flow]time.Time{},
 		heard:    map[dataplane.Flow]bool{},
+
+		careOfs:     map[dataplane.CareOf]bool{},
+		flowTunnels: map[dataplane.Flow]dataplane.FlowTunnel{},
+
 		counters: map[string]uint64{},
 		events:   make(chan dataplane.Event, 256),
 	}
@@ -197,6 +205,9 @@ func (p *Plane) State() dataplane.State {
 		Routes:   maps.Clone(p.routes),
 		Bindings: slices.SortedFunc(maps.Values(p.bindings), dataplane.Binding.Compare),
 		Tunnels:  slices.SortedFunc(maps.Values(p.tunnels), dataplane.Tunnel.Compare),
+
+		FlowTunnels: slices.SortedFunc(maps.Values(p.flowTunnels), dataplane.FlowTunnel.Compare),
+		CareOfs:     slices.SortedFunc(maps.Keys(p.careOfs), dataplane.CareOf.Compare),
 	}
 }
 
@@ -213,6 +224,8 @@ func (p *Plane) Close() error {
 	clear(p.routes)
 	clear(p.bindings)
 	clear(p.tunnels)
+	clear(p.careOfs)
+	clear(p.flowTunnels)
 	close(p.events)
 	return nil
 }

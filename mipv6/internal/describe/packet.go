@@ -99,6 +99,10 @@ func message(m mipv6.Message) string {
 			s += ", authenticated"
 		case *mipv6.RefreshAdvice:
 			s += fmt.Sprintf(", refresh in %v", o.Interval)
+		case *mipv6.BindingIdentifier:
+			s += fmt.Sprintf(", BID %d priority %d", o.ID, o.Priority)
+		case *mipv6.FlowIdentification:
+			s += fmt.Sprintf(", FID %d priority %d status %d (%v)", o.ID, o.Priority, o.Status, o.Status)
 		default:
 			s += fmt.Sprintf(", %T", o)
 		}

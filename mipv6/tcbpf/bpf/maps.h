@@ -82,8 +82,15 @@ struct tunnel {
 	__u64 last_used;
 	struct address care_of;
 	struct address home_agent;
+	__u32 flows;   /* how many flow bindings there are */
 	__u32 protect; /* 1: Mobility Headers pass by the daemon, which protects them */
-	__u32 pad;
+};
+
+/* A flow binding at the home agent, RFC 6089. */
+struct flow_tunnel {
+	struct address care_of;
+	struct address gateway; /* next hop, where redirect */
+	__u32 redirect;         /* 1: the routing table sends the home address's packets another way */
 };
 
 /* A whole IPv6 packet that the daemon sends on; a Mobility Header that is longer is none. */
@@ -138,6 +145,7 @@ enum counter {
 	MOBILITY_IN,
 	HOME_AGENT_OUT,
 	HOME_AGENT_IN,
+	HOME_AGENT_FLOW,
 	MOBILITY_TAKEN,
 	DROP_CONTACT_GONE,
 	DROP_DESTINATION,
@@ -171,6 +179,8 @@ HASH(routes, struct flow, struct route, 1 << 20);
 HASH(relays, struct pair, __u32, 1024 * 8); /* local: a contact address; home: who may relay SYNs to it */
 HASH(bindings, struct pair, struct binding, 1 << 20);
 HASH(tunnels, struct address, struct tunnel, 1 << 16);
+HASH(flow_tunnels, struct flow, struct flow_tunnel, 1 << 16);
+HASH(care_ofs, struct pair, __u32, 1 << 16); /* local: a home address; home: a further care-of address, RFC 5648 */
 HASH(locals, struct address, __u32, 1 << 16); /* every address of this host */
 
 /* Shared with the daemon as memory: it reads and writes without a system call. */

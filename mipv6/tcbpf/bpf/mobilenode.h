@@ -131,7 +131,7 @@ inline int accepts(const struct route *r, const struct address *relay)
 {
 	if (equal(&r->from, relay))
 		return 1;
-	return (r->kind == RELAYED || r->kind == DIRECT || r->kind == HELD) && equal(&r->peer, relay);
+	return r->kind != RELAY_TO && equal(&r->peer, relay);
 }
 
 /*
