@@ -24,7 +24,7 @@ const (
 )
 
 const (
-	size     = 4_500_000 // bytes in each direction
+	size     = 3_750_000 // bytes in each direction
 	every    = 750_000   // between two handoffs
 	ahead    = 200_000   // between preparing one early and that
 	upSeed   = 1
