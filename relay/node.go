@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -91,7 +92,8 @@ type Node struct {
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
-	flowing  map[Conn]bool // for which flow bindings are wanted
+	clients  map[dataplane.Flow]map[Conn]struct{} // their connections in owned or routes
+	flowing  map[Conn]bool                        // for which flow bindings are wanted
 	counts   counters
 
 	halves     int    // of owned that are half-open
@@ -136,7 +138,7 @@ func New(cfg Config, deps Deps) *Node {
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
-		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
 		flowing: make(map[Conn]bool),
 		due:     make(chan struct{}, 1),
 	}
@@ -217,6 +219,7 @@ func (n *Node) Remove(contact netip.Addr) {
 		if c.Contact.Addr() == contact {
 			n.open(o)
 			delete(n.owned, c)
+			n.index(c)
 			n.tellFlow(c)
 		}
 	}
@@ -228,12 +231,30 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.routes {
 		if c.Contact.Addr() == contact {
 			delete(n.routes, c)
+			n.index(c)
 		}
 	}
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)
 		}
+	}
+}
+
+// index keeps clients in line with owned and routes after one of them got or lost a
+// connection: a client may be one of very many. The lock is held.
+func (n *Node) index(c Conn) {
+	client := c.Flow().ClientFlow()
+	if _, routed := n.routes[c]; routed || n.owned[c] != nil {
+		if n.clients[client] == nil {
+			n.clients[client] = make(map[Conn]struct{}, 1)
+		}
+		n.clients[client][c] = struct{}{}
+		return
+	}
+	delete(n.clients[client], c)
+	if len(n.clients[client]) == 0 {
+		delete(n.clients, client)
 	}
 }
 
@@ -251,16 +272,10 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 	} else {
 		delete(n.bound, f)
 	}
-	for c := range n.routes {
-		if c.Contact.Addr() == contact && c.Client.Addr() == client {
-			n.syncQuietly(c)
-		}
-	}
-	if bound {
-		return
-	}
-	for c := range n.owned { // those that went the client's way
-		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+	// Those that were relayed; and when the client is not bound any more, those that
+	// went its way.
+	for _, c := range slices.Collect(maps.Keys(n.clients[f])) {
+		if _, routed := n.routes[c]; routed || !bound {
 			n.syncQuietly(c)
 		}
 	}

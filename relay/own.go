@@ -101,14 +101,17 @@ func (n *Node) sync(c Conn) error {
 	case some && (!had || want != have):
 		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
 			n.routes[c] = unknownRoute // the next sync tries again
+			n.index(c)
 			return err
 		}
 		n.routes[c] = want
+		n.index(c)
 	case !some && had:
 		if err := n.deps.Plane.RemoveRoute(c.Flow()); err != nil {
 			return err
 		}
 		delete(n.routes, c)
+		n.index(c)
 	}
 	return nil
 }
@@ -147,6 +150,7 @@ func (n *Node) ownOf(c Conn) (*own, error) {
 		}
 		o = new(own)
 		n.owned[c] = o
+		n.index(c)
 	}
 	return o, nil
 }
@@ -158,5 +162,6 @@ func (n *Node) drop(c Conn) {
 		n.open(o)
 	}
 	delete(n.owned, c)
+	n.index(c)
 	n.syncQuietly(c)
 }
