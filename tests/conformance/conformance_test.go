@@ -95,7 +95,7 @@ func runRole(ctx context.Context, t *testing.T, s setup, bin, certificates strin
 			t.Fatal(err)
 		}
 	}
-	list, err := runTester(ctx, b.tester, s.role, b.mac, b.obey)
+	list, err := runTester(ctx, b.tester, s.role, b.mac, b.keys, b.obey)
 	if err != nil {
 		t.Error(err)
 	}
