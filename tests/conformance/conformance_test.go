@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 			case !ran:
 				t.Errorf("%s: no result", c.Title)
 			case r.Result != "PASS":
-				t.Errorf("%s (§%s): %s", c.Title, c.Section, r.Detail)
+				t.Errorf("%s (%s): %s", c.Title, section(c.Section), r.Detail)
 			}
 		})
 	}

@@ -78,7 +78,9 @@ class ProtectedNode(MobileNode):
         self.keys = Keys(pair, self.care_of)
 
     def send_update(self, *args, **kwargs):
+        """Sends it in ESP; gives its number."""
         self.case.send(self.keys.bu.seal(self.update(*args, **kwargs)))
+        return self.seq
 
     def send_clear(self, *args, **kwargs):
         super().send_update(*args, **kwargs)
@@ -109,13 +111,16 @@ class ProtectedNode(MobileNode):
         setup = self.case.setup
         with setup.fence_lock:
             if setup.fence is None:
+                # The first registration waits for duplicate address detection,
+                # and another meanwhile would take its place.
                 setup.fence = ProtectedNode(self.case, FENCE)
-            f = setup.fence
-            self.case.send(f.keys.bu.seal(f.update()))
-            number = f.seq
+                self.expect_answer(setup.fence, setup.fence.send_update())
+            number = setup.fence.send_update()
+        self.expect_answer(setup.fence, number)
 
+    def expect_answer(self, to, number):
         def match(v):
-            o = f.opened(v) if v.dst == f.care_of else None
+            o = to.opened(v) if v.dst == to.care_of else None
             return o and o.mobility(BA) and Acknowledgement(o).seq == number
 
         self.case.expect("answer to the next Binding Update in ESP", match)
