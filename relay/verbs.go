@@ -83,7 +83,7 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.owned[c] == o {
-			o.live = false
+			o.live, o.pending = false, false
 			var overtaken *SequenceError
 			if n.seams[c].kind == through && !errors.As(err, &overtaken) {
 				// It lives here, and is heard through its donor: it goes on trying,
@@ -119,7 +119,7 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 		return nil, errors.New("another update is under way")
 	}
 	n.open(o)
-	o.live, o.held, o.lost, o.anchor, o.former = true, false, false, nodes[0], netip.Addr{}
+	o.live, o.pending, o.held, o.lost, o.anchor, o.former = true, true, false, false, nodes[0], netip.Addr{}
 	if err := n.sync(c); err != nil {
 		n.drop(c)
 		return nil, err
@@ -147,7 +147,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	}
 	n.open(o)
 	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
-	o.live, o.lost, o.held = true, false, false
+	o.live, o.pending, o.lost, o.held = true, false, false, false
 	o.granted(n.deps.Now(), res.Lifetime)
 	return n.sync(c)
 }
