@@ -97,6 +97,9 @@ func (i *Inserted) build() error {
 	if err := setNegotiated(fd, e); err != nil {
 		return err
 	}
+	if err := useMSS(fd, e.MSS); err != nil {
+		return err
+	}
 	if e.Timestamps {
 		if err := setTimestamp(fd, e); err != nil {
 			return err
