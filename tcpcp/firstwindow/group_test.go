@@ -2,6 +2,7 @@ package firstwindow
 
 import (
 	"errors"
+	"os"
 	"testing"
 )
 
@@ -17,13 +18,59 @@ func TestGroupFolder(t *testing.T) {
 		{"beside version 1", "4:memory:/a\n0::/\n", hybrid, "/sys/fs/cgroup/unified"},
 		{"a part is mounted", "0::/machine/one\n", part, "/sys/fs/cgroup/one"},
 		{"another part is mounted", "0::/user\n", part, ""},
-		{"version 1 only", "4:memory:/a\n", hybrid, ""},
 		{"not mounted", "0::/\n", "22 1 0:20 / /proc rw - proc proc rw\n", ""},
 		{"nonsense", "0::/\n", "\n - cgroup2 \n22 - cgroup2 x\n", ""},
 	} {
-		got, err := groupFolder(c.own, c.mounts)
-		if got != c.want || (c.want == "") != errors.Is(err, errNoGroup) {
-			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.want)
+		path, err := groupPath(c.own)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
 		}
+		if got, ok := groupFolder(path, c.mounts); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q, %v; want %q", c.name, got, ok, c.want)
+		}
+	}
+}
+
+func TestGroupPath(t *testing.T) {
+	for _, own := range []string{"", "4:memory:/a\n", "0::", "0::a\n"} {
+		if path, err := groupPath(own); !errors.Is(err, errNoGroup) {
+			t.Errorf("%q: %q, %v; want errNoGroup", own, path, err)
+		}
+	}
+}
+
+// Where it is mounted and where it is not it is the same cgroup.
+func TestOpenDetached(t *testing.T) {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Skip(err)
+	}
+	path, err := groupPath(string(own))
+	if err != nil {
+		t.Skip(err)
+	}
+	mounted, err := openOwnGroup()
+	if err != nil {
+		t.Skip(err)
+	}
+	defer mounted.Close()
+	detached, err := openDetached(path)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer detached.Close()
+	a, err := mounted.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := detached.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !os.SameFile(a, b) {
+		t.Errorf("%s is another cgroup than %s", detached.Name(), mounted.Name())
 	}
 }

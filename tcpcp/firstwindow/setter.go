@@ -25,10 +25,11 @@ func New() (*Setter, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("firstwindow: raising RLIMIT_MEMLOCK: %w", err)
 	}
-	group, err := ownGroup()
+	group, err := openOwnGroup()
 	if err != nil {
 		return nil, fmt.Errorf("firstwindow: %w", err)
 	}
+	defer group.Close()
 	s := new(Setter)
 	if err := s.attach(group); err != nil {
 		return nil, errors.Join(fmt.Errorf("firstwindow: %w", err), s.Close())
@@ -36,22 +37,17 @@ func New() (*Setter, error) {
 	return s, nil
 }
 
-func (s *Setter) attach(group string) (err error) {
+func (s *Setter) attach(group *os.File) (err error) {
 	if s.windows, err = ebpf.NewMap(mapSpec()); err != nil {
 		return fmt.Errorf("map for sockets: %w", dataplane.Explain(err, "CONFIG_BPF_SYSCALL"))
 	}
 	if s.program, err = ebpf.NewProgram(programSpec(s.windows)); err != nil {
 		return fmt.Errorf("program: %w", dataplane.Explain(err, "CONFIG_CGROUP_BPF"))
 	}
-	folder, err := os.Open(group)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
 	// Only as a link: what is attached otherwise stays when the process is killed.
-	s.link, err = link.AttachRawLink(link.RawLinkOptions{Target: int(folder.Fd()), Program: s.program, Attach: ebpf.AttachCGroupSockOps})
+	s.link, err = link.AttachRawLink(link.RawLinkOptions{Target: int(group.Fd()), Program: s.program, Attach: ebpf.AttachCGroupSockOps})
 	if err != nil {
-		return fmt.Errorf("attaching to %s: %w", group, dataplane.Explain(err, "CONFIG_CGROUP_BPF"))
+		return fmt.Errorf("attaching to %s: %w", group.Name(), dataplane.Explain(err, "CONFIG_CGROUP_BPF"))
 	}
 	return nil
 }
