@@ -161,7 +161,8 @@ func (f *Felt) read(ctx context.Context, c *lab.Capture, began []time.Time) erro
 	if err != nil {
 		return err
 	}
-	var data, acks, client progress
+	var data, acks progress
+	var servers, client carried
 	for _, row := range rows {
 		at, err := strconv.ParseFloat(row[1], 64)
 		var fields [3]uint64
@@ -173,18 +174,16 @@ func (f *Felt) read(ctx context.Context, c *lab.Capture, began []time.Time) erro
 		if err != nil {
 			return fmt.Errorf("tshark's %q: %w", row, err)
 		}
-		when, end, empty := time.UnixMicro(int64(at*1e6)), uint32(fields[0]+fields[1]), fields[1] == 0
+		when, seq, length := time.UnixMicro(int64(at*1e6)), uint32(fields[0]), uint32(fields[1])
 		if row[0] != "4000" {
-			if !client.reached(when, end) && !empty {
-				f.Again[1]++
-			}
+			client.segment(seq, length)
 			continue
 		}
-		if !data.reached(when, end) && !empty {
-			f.Again[0]++
-		}
+		servers.segment(seq, length)
+		data.reached(when, seq+length)
 		acks.reached(when, uint32(fields[2]))
 	}
+	f.Again = [2]int{servers.again, client.again}
 	for i, from := range began {
 		// A handoff's consequences are over before the next, and before the end.
 		const over = 500 * time.Millisecond
@@ -206,14 +205,12 @@ type progress struct {
 	times []time.Time
 }
 
-// reached tells whether it grew.
-func (p *progress) reached(at time.Time, seq uint32) bool {
+func (p *progress) reached(at time.Time, seq uint32) {
 	if p.known && int32(seq-p.last) <= 0 {
-		return false
+		return
 	}
 	p.last, p.known = seq, true
 	p.times = append(p.times, at)
-	return true
 }
 
 // silence is the longest in milliseconds that ended in the interval.
