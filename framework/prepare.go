@@ -24,7 +24,7 @@ func (c *core) prepareAsked(id socketID, k key, target netip.Addr) error {
 		return &HandoffError{cl.remote, target, ErrFinished}
 	case c.shared(cl):
 		return &HandoffError{cl.remote, target, ErrShared}
-	case cl.immobile:
+	case cl.immobile && !c.relays():
 		return &HandoffError{cl.remote, target, handoff.ErrNoMobileIPv6}
 	}
 	return nil

@@ -53,3 +53,24 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// A client without Mobile IPv6 can be prepared for where it can be handed off: where
+// it is relayed.
+func TestPrepareImmobile(t *testing.T) {
+	s := startService(t, &fake{}, nil, nil)
+	ss := listenService(t, s)
+	dialService(t, s)
+	c := acceptService(t, ss)
+	defer c.Close()
+	for relays, want := range map[bool]error{false: handoff.ErrNoMobileIPv6, true: nil} {
+		if err := s.call(func() {
+			s.core.clients[key(c.Key)].immobile = true
+			s.core.relays = func() bool { return relays }
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := ss.Prepare(t.Context(), c.Key, hosts["reich"]); !errors.Is(err, want) {
+			t.Errorf("relayed %v: %v, want %v", relays, err, want)
+		}
+	}
+}

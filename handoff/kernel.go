@@ -17,13 +17,19 @@ type Kernel struct {
 	graves   *tcpcp.Graveyard
 	openings *openings
 	buffers  sync.Pool // of *tcpcp.Buffers: what a busy connection has queued is long
+	window   Window
 }
 
 var _ TCP = (*Kernel)(nil)
 
-// NewKernel makes one that keeps at most limit connections buried. The error,
+// Window chooses the congestion window that a socket begins with, in segments;
+// firstwindow.Setter does.
+type Window func(fd int, segments uint32) error
+
+// NewKernel makes one that keeps at most limit connections buried; without a
+// Window (nil) connections that come begin with the window of a new one. The error,
 // tcpcp.Probe's, says in one line what the kernel or the process lacks.
-func NewKernel(limit int) (*Kernel, error) {
+func NewKernel(limit int, window Window) (*Kernel, error) {
 	if err := tcpcp.Probe(); err != nil {
 		return nil, err
 	}
@@ -32,6 +38,7 @@ func NewKernel(limit int) (*Kernel, error) {
 		graves:   graves,
 		openings: newOpenings(graves),
 		buffers:  sync.Pool{New: func() any { return new(tcpcp.Buffers) }},
+		window:   window,
 	}, nil
 }
 
@@ -45,12 +52,12 @@ func (k *Kernel) Freeze(fd int, divert func() error) (Frozen, error) {
 }
 
 // Insert implements TCP.
-func (*Kernel) Insert(endpoint []byte) (Inserted, error) {
+func (k *Kernel) Insert(endpoint []byte) (Inserted, error) {
 	e, err := tcpcp.Parse(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	i, err := tcpcp.Insert(e)
+	i, err := tcpcp.InsertWith(e, k.window)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // A client whose connection was moved away, and is over, connects again from the
 // same port: what is buried here gets out of its way.
 func TestBuriedConnectionMakesRoom(t *testing.T) {
-	k, err := NewKernel(10)
+	k, err := NewKernel(10, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestBuriedConnectionMakesRoom(t *testing.T) {
 
 // Whoever has a severed connection is told; its peer hears nothing.
 func TestGuardSevers(t *testing.T) {
-	k, err := NewKernel(1)
+	k, err := NewKernel(1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -46,7 +47,10 @@ type Config struct {
 	// RefusalInterval is how often at most a refused source is logged;
 	// default one minute.
 	RefusalInterval time.Duration
-	Logger          *slog.Logger
+	// Control, if not nil, is called with each socket before it connects or
+	// listens, as net.Dialer's; those that are accepted are the listener's children.
+	Control func(network, address string, c syscall.RawConn) error
+	Logger  *slog.Logger
 }
 
 // Upper limits of what can be configured and announced.

@@ -94,7 +94,7 @@ func (n *Node) dial(to netip.Addr, d *dialing) {
 }
 
 func (n *Node) connect(ctx context.Context, to netip.Addr) (*conn, error) {
-	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.cfg.Listen.Addr(), 0))}
+	dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(n.cfg.Listen.Addr(), 0)), Control: n.cfg.Control}
 	dialer.SetMultipathTCP(false)
 	tcp, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to, n.cfg.Port).String())
 	if err != nil {

@@ -55,7 +55,7 @@ func Listen(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: cfg.Control}
 	lc.SetMultipathTCP(false) // the care-of address is the peer's identity
 	ln, err := lc.Listen(context.Background(), "tcp", cfg.Listen.String())
 	if err != nil {

@@ -46,8 +46,9 @@
 //
 // # Lost by nature
 //
-// ECN, the congestion window and the round-trip estimate start anew, and what
-// the peer sent out of order is sent again. A peer's FIN that was received makes
+// ECN and the round-trip estimate start anew, and what the peer sent out of order
+// is sent again. So does the congestion window, unless the caller can choose what a
+// socket begins with (InsertWith, package firstwindow). A peer's FIN that was received makes
 // the inserted socket readable to its end, though the kernel calls its state
 // ESTABLISHED. A socket with urgent data unread, with an upper-layer protocol
 // (kernel TLS) or of IPv4 is refused.

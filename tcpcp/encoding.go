@@ -47,7 +47,7 @@ const MaxEncoded = encodingFixed + maxOptions + MaxQueues
 
 // MarshalBinary encodes the endpoint. Errors are those of Validate.
 func (e *Endpoint) MarshalBinary() ([]byte, error) {
-	// The most that the options of this version take is 100 bytes.
+	// The most that the options of this version take is 112 bytes.
 	return e.AppendBinary(make([]byte, 0, encodingFixed+128+e.Queued()))
 }
 

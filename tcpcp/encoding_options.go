@@ -23,6 +23,9 @@ const (
 	numNotSentLowat        = 14
 	numOOBInline           = 15
 	numLinger              = 16
+	numCongestionWindow    = 17
+	numSegmentSize         = 18
+	numsKnown              = numSegmentSize
 )
 
 // maxOptions bounds the encoded options, unknown ones included.
@@ -64,6 +67,8 @@ func (o *Options) append(b []byte) []byte {
 		b = append(b, numLinger, 4)
 		b = binary.BigEndian.AppendUint32(b, uint32(o.LingerSeconds))
 	}
+	word(numCongestionWindow, o.CongestionWindow)
+	word(numSegmentSize, o.SegmentSize)
 	return b
 }
 
@@ -88,7 +93,7 @@ func (o *Options) parse(b []byte) error {
 }
 
 func (o *Options) parseOne(num byte, value []byte) error {
-	if num > numLinger {
+	if num > numsKnown {
 		return nil // of a newer version
 	}
 	if num == numCongestion {
@@ -156,6 +161,10 @@ func (o *Options) setWord(num byte, v uint32) error {
 		o.NotSentLowat = v
 	case numLinger:
 		o.Linger, o.LingerSeconds = true, int32(v)
+	case numCongestionWindow:
+		o.CongestionWindow = v
+	case numSegmentSize:
+		o.SegmentSize = v
 	default:
 		return fmt.Errorf("%w: option %d", ErrFormat, num)
 	}

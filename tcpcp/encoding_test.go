@@ -29,7 +29,7 @@ c3cb                              port
 05a0 07 0a                        MSS, send scale, receive scale
 51525354                          timestamp
 00000004 00000008 00000006        lengths of the queues
-0047 0000                         length of the options, zero
+0053 0000                         length of the options, zero
 01 00                             TCP_NODELAY
 02 00                             TCP_CORK
 03 00                             SO_KEEPALIVE
@@ -46,6 +46,8 @@ c3cb                              port
 0e 04 00004000                    TCP_NOTSENT_LOWAT
 0f 00                             SO_OOBINLINE
 10 04 00000000                    SO_LINGER, 0 s
+11 04 0000002c                    congestion window
+12 04 000004b8                    segment size
 73656e74                          sent
 6e6f742073656e74                  not sent
 756e72656164                      unread
@@ -211,6 +213,7 @@ func drawEndpoint(t *rapid.T) *Endpoint {
 			SendBufferLocked: flag("sndlock"), ReceiveBufferLocked: flag("rcvlock"),
 			TrafficClass: rapid.Byte().Draw(t, "tclass"), NotSentLowat: rapid.Uint32().Draw(t, "lowat"),
 			OOBInline: flag("oobinline"), Linger: flag("linger"),
+			CongestionWindow: rapid.Uint32().Draw(t, "cwnd"), SegmentSize: rapid.Uint32Max(1<<16-1).Draw(t, "segment size"),
 		},
 	}
 	e.ReadShut = e.State == CloseWait || flag("read shut")

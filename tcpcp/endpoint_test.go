@@ -24,6 +24,7 @@ func sampleEndpoint() *Endpoint {
 			Congestion: "bbr",
 			SendBuffer: 0x61626, ReceiveBuffer: 0x71727, SendBufferLocked: true, ReceiveBufferLocked: true,
 			TrafficClass: 0xb8, NotSentLowat: 16384, OOBInline: true, Linger: true, LingerSeconds: 0,
+			CongestionWindow: 44, SegmentSize: 1208,
 		},
 	}
 }
@@ -69,6 +70,7 @@ func badEndpoints() []badEndpoint {
 		{"congestion control's name is long", func(e *Endpoint) { e.Options.Congestion = "sixteen letters!" }, ErrFormat},
 		{"congestion control's name has a NUL", func(e *Endpoint) { e.Options.Congestion = "cu\x00bic" }, ErrFormat},
 		{"negative keepalive", func(e *Endpoint) { e.Options.KeepAliveIdle = -1 }, ErrFormat},
+		{"segments too long", func(e *Endpoint) { e.Options.SegmentSize = 1 << 16 }, ErrFormat},
 		{"negative linger", func(e *Endpoint) { e.Options.LingerSeconds = -1 }, ErrFormat},
 		{"huge buffer", func(e *Endpoint) { e.Options.SendBuffer = maxBuffer + 1 }, ErrFormat},
 	}

@@ -38,6 +38,9 @@ func (f *Frozen) ExtractInto(b *Buffers) (*Endpoint, error) {
 		if err := f.readOptions(&e.Options); err != nil {
 			return nil, wrap("extract", f.tuple, err)
 		}
+		if len(e.Sent) > 0 {
+			e.Options.CongestionWindow, e.Options.SegmentSize = f.window, f.segmentSize
+		}
 		return e, nil
 	}
 	return nil, &Error{Op: "extract", Tuple: f.tuple, Err: ErrUnstable}
@@ -57,6 +60,7 @@ func (f *Frozen) extract(e *Endpoint, b *Buffers) (steady bool, err error) {
 	e.Timestamp = 0
 	if !f.unsentKnown {
 		f.unsent, f.unsentKnown = before.notSent, true
+		f.window, f.segmentSize = before.window, before.segmentSize
 		// An own FIN that was not sent counts as one byte.
 		if before.state.sentFIN() && f.unsent > 0 {
 			f.unsent--

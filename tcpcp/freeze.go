@@ -24,6 +24,8 @@ type Frozen struct {
 	// the freeze, whatever the kernel's counters come to say.
 	unsent      uint32
 	unsentKnown bool
+	// So are these: to timers a frozen connection looks like one that loses all.
+	window, segmentSize uint32
 }
 
 // Freeze freezes the connected IPv6 TCP socket fd. The caller has stopped its

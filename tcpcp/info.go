@@ -27,6 +27,8 @@ type info struct {
 	segsOut       uint32
 	segsIn        uint32
 	notSent       uint32 // bytes queued and never sent, counting an own FIN
+	segmentSize   uint32 // bytes, of those sent now
+	window        uint32 // congestion window, segments
 }
 
 // sizeofInfo is up to and with tcpi_notsent_bytes (Linux 4.6).
@@ -50,6 +52,8 @@ func getInfo(fd int) (info, error) {
 		segsOut:       binary.NativeEndian.Uint32(b[136:]),
 		segsIn:        binary.NativeEndian.Uint32(b[140:]),
 		notSent:       binary.NativeEndian.Uint32(b[144:]),
+		segmentSize:   binary.NativeEndian.Uint32(b[16:]),
+		window:        binary.NativeEndian.Uint32(b[80:]),
 	}, nil
 }
 

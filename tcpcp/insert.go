@@ -15,6 +15,7 @@ type Inserted struct {
 	send     buffer
 	done     bool
 	notes    []error
+	window   func(fd int, segments uint32) error
 }
 
 // Insert makes the connection that e describes, frozen, in the calling thread's
@@ -26,7 +27,12 @@ type Inserted struct {
 //
 // Errors: ErrExists, ErrNoRoute, ErrNoRoom, and those of Endpoint.Validate.
 // Nothing is left behind then, and nothing was sent.
-func Insert(e *Endpoint) (*Inserted, error) {
+func Insert(e *Endpoint) (*Inserted, error) { return InsertWith(e, nil) }
+
+// InsertWith is Insert where a first congestion window can be chosen: window does
+// that for a socket, in segments. It is called only if the window that a new
+// connection has by itself is too small (firstWindow). Its error is a note.
+func InsertWith(e *Endpoint, window func(fd int, segments uint32) error) (*Inserted, error) {
 	if err := e.Validate(); err != nil {
 		return nil, wrap("insert", e.Tuple(), err)
 	}
@@ -34,7 +40,7 @@ func Insert(e *Endpoint) (*Inserted, error) {
 	if err != nil {
 		return nil, wrap("insert", e.Tuple(), err)
 	}
-	i := &Inserted{fd: fd, endpoint: e, send: sendBuffer(e)}
+	i := &Inserted{fd: fd, endpoint: e, send: sendBuffer(e), window: window}
 	if err := i.build(); err != nil {
 		closeFD(fd) // in repair mode: silent. The first error is the one to tell.
 		return nil, wrap("insert", e.Tuple(), err)
@@ -87,6 +93,7 @@ func (i *Inserted) build() error {
 	if err := i.setCongestion(); err != nil {
 		return err
 	}
+	i.setFirstWindow()
 	if err := i.connect(); err != nil {
 		return err
 	}
@@ -95,6 +102,9 @@ func (i *Inserted) build() error {
 	}
 	// Before the queues: refused once something was sent.
 	if err := setNegotiated(fd, e); err != nil {
+		return err
+	}
+	if err := useMSS(fd, e.MSS); err != nil {
 		return err
 	}
 	if e.Timestamps {

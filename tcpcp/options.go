@@ -2,6 +2,7 @@ package tcpcp
 
 import (
 	"fmt"
+	"math"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,10 @@ type Options struct {
 
 	Linger        bool  // SO_LINGER
 	LingerSeconds int32 // its time, seconds
+
+	// What the donor's congestion control allowed, where something was on its way: so
+	// many segments (0: not known), so many bytes each. See firstWindow.
+	CongestionWindow, SegmentSize uint32
 }
 
 var (
@@ -176,6 +181,9 @@ func (o *Options) validate() error {
 		if v < 0 {
 			return fmt.Errorf("%w: negative option", ErrFormat)
 		}
+	}
+	if o.SegmentSize > math.MaxUint16 {
+		return fmt.Errorf("%w: segments of %d bytes", ErrFormat, o.SegmentSize)
 	}
 	if o.SendBuffer > maxBuffer || o.ReceiveBuffer > maxBuffer {
 		return fmt.Errorf("%w: socket buffers of %d and %d bytes", ErrFormat, o.SendBuffer, o.ReceiveBuffer)

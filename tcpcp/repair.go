@@ -69,6 +69,23 @@ func setNegotiated(fd int, e *Endpoint) error {
 	return optRepairOptions.setBytes(fd, b)
 }
 
+// assumedMSS is what connect takes for the peer's limit when there was no SYN to
+// tell it (RFC 8200 §5: 1280 less the headers).
+const assumedMSS = 1280 - 40 - 20
+
+var optPacketOptions = sockopt{unix.IPPROTO_IPV6, unix.IPV6_2292PKTOPTIONS, "IPV6_2292PKTOPTIONS"}
+
+// useMSS has the kernel use the limit that setNegotiated set. By itself it would
+// send segments of what connect assumed for as long as the connection lives, or
+// until the path's MTU changes: nothing computes their size anew. Setting the
+// packet options does, also an empty list (a byte is too short for an option).
+func useMSS(fd int, mss uint16) error {
+	if mss <= assumedMSS {
+		return nil
+	}
+	return optPacketOptions.setBytes(fd, []byte{0})
+}
+
 // The timestamp's low bit is a flag on Linux 6.7 and later (microseconds) and
 // noise before. So the clock's unit travels apart, the bit is masked, and the
 // value goes on by one step of the masked clock: a timestamp that went back

@@ -50,11 +50,12 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
 		electors: make(map[netip.Addr]*election.Elector), services: make(map[string]*framework.Service),
 	}
-	kernel, err := handoff.NewKernel(maxBuried)
+	windows := d.openWindows(closing)
+	kernel, err := handoff.NewKernel(maxBuried, windows.set)
 	if err != nil {
 		return err
 	}
-	if r.peers, err = d.openPeers(); err != nil {
+	if r.peers, err = d.openPeers(windows); err != nil {
 		return err
 	}
 	closing(r.peers.Close)
@@ -112,7 +113,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 }
 
 // openPeers opens the replicas' secure channel.
-func (d *host) openPeers() (*peer.Node, error) {
+func (d *host) openPeers(w *windows) (*peer.Node, error) {
 	p := d.cfg.Peers
 	certificate, authority, err := pki.Load(p.Certificate, p.Key, p.Authority, d.careOf(), time.Now())
 	if err != nil {
@@ -130,6 +131,7 @@ func (d *host) openPeers() (*peer.Node, error) {
 		Authority:      authority,
 		Allowed:        func(a netip.Addr) bool { return known[a] },
 		ConnectTimeout: d.cfg.Services[0].ConnectTimeout, // the same for all
+		Control:        w.peers,
 		Logger:         d.log,
 	})
 }

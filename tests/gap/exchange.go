@@ -14,7 +14,7 @@ import (
 )
 
 // exchange sends a stream and receives one, and looks whether both came whole.
-func exchange(ctx context.Context, h *lab.Host, to netip.AddrPort) error {
+func exchange(ctx context.Context, h *lab.Host, to netip.AddrPort, size int) error {
 	var conn *net.TCPConn
 	err := h.Do(func() error {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
@@ -33,16 +33,16 @@ func exchange(ctx context.Context, h *lab.Host, to netip.AddrPort) error {
 		}
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- upload(conn) }()
+	go func() { sent <- upload(conn, size) }()
 	h256 := sha256.New()
-	if _, err := io.CopyN(h256, conn, size); err != nil {
+	if _, err := io.CopyN(h256, conn, int64(size)); err != nil {
 		return errors.Join(err, conn.Close(), <-sent)
 	}
 	farewell, err := io.ReadAll(conn)
 	if err := errors.Join(err, <-sent); err != nil {
 		return err
 	}
-	up, down := stream.Sum(upSeed, size), stream.Sum(downSeed, size)
+	up, down := stream.Sum(upSeed, int64(size)), stream.Sum(downSeed, int64(size))
 	switch {
 	case !bytes.Equal(h256.Sum(nil), down[:]):
 		return errors.New("the client did not receive the servers' stream")
@@ -52,7 +52,7 @@ func exchange(ctx context.Context, h *lab.Host, to netip.AddrPort) error {
 	return nil
 }
 
-func upload(conn *net.TCPConn) error {
+func upload(conn *net.TCPConn, size int) error {
 	source := stream.New(upSeed, 0)
 	b := make([]byte, stream.Steady.Chunk)
 	for left := size; left > 0; left -= len(b) {

@@ -24,9 +24,8 @@ const (
 )
 
 const (
-	size     = 3_750_000 // bytes in each direction
-	every    = 750_000   // between two handoffs
-	ahead    = 200_000   // between preparing one early and that
+	every    = 750_000 // bytes each way between two handoffs
+	ahead    = 200_000 // between preparing one early and that
 	upSeed   = 1
 	downSeed = 2
 )
@@ -43,6 +42,9 @@ type Felt struct {
 	Down     []float64 `json:"down_ms"`
 	Up       []float64 `json:"up_ms"`
 	Calm     []float64 `json:"calm_ms"`
+	// Again is how many segments with data were sent a second time, by the servers
+	// and by the client, in all of the stream. No link loses any.
+	Again [2]int `json:"again"`
 }
 
 // Way is a way of handing off.
@@ -66,9 +68,21 @@ func (w Way) String() string {
 // Clients are a host with Mobile IPv6 and one without.
 func Clients() []string { return []string{"modern", "legacy"} }
 
+// Trial is what is to be felt.
+type Trial struct {
+	Client   string // host
+	Way      Way
+	Handoffs int
+}
+
+// size is the length of the streams. The last handoff is well before their end:
+// with nothing sent any more nothing is felt.
+func (t Trial) size() int { return t.Handoffs*every + every*2/3 }
+
 // Feel lets a client exchange streams of a kilobyte each millisecond with servers
 // that hand it on. slow is called once all is up. The bytes must be right.
-func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client string, way Way, slow func()) (Felt, error) {
+func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, t Trial, slow func()) (Felt, error) {
+	client, way, size := t.Client, t.Way, t.size()
 	f := Felt{Client: client, Mode: way.Mode, Early: way.Early}
 	service := cluster.Service{
 		Name: "stream", Contact: netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000), NeverSelf: true,
@@ -101,21 +115,20 @@ func Feel(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin, client string, 
 	if err != nil {
 		return f, err
 	}
-	if err := errors.Join(exchange(ctx, n.Lookup(client), service.Contact), capture.Stop()); err != nil {
+	if err := errors.Join(exchange(ctx, n.Lookup(client), service.Contact, size), capture.Stop()); err != nil {
 		return f, err
 	}
-	began, err := handoffs(ctx, daemons, way.Mode)
+	began, err := handoffs(ctx, daemons, t)
 	if err != nil {
 		return f, err
 	}
 	f.Handoffs = len(began)
-	f.Down, f.Up, f.Calm, err = silences(ctx, capture, began)
-	return f, err
+	return f, f.read(ctx, capture, began)
 }
 
 // handoffs are the moments when those of the stream began. That which distributes
 // the client, at the beginning, is not one.
-func handoffs(ctx context.Context, daemons map[string]*cluster.Daemon, mode string) ([]time.Time, error) {
+func handoffs(ctx context.Context, daemons map[string]*cluster.Daemon, t Trial) ([]time.Time, error) {
 	var began []time.Time
 	for _, name := range lab.Replicas() {
 		records, err := daemons[name].Handoffs(ctx)
@@ -127,55 +140,62 @@ func handoffs(ctx context.Context, daemons map[string]*cluster.Daemon, mode stri
 			case r.Role != "donor":
 			case r.Error != "":
 				return nil, fmt.Errorf("a handoff from %s failed: %s", name, r.Error)
-			case r.Mode != mode:
-				return nil, fmt.Errorf("a handoff in mode %s, not %s", r.Mode, mode)
+			case r.Mode != t.Way.Mode:
+				return nil, fmt.Errorf("a handoff in mode %s, not %s", r.Mode, t.Way.Mode)
 			default:
 				began = append(began, r.Started)
 			}
 		}
 	}
 	slices.SortFunc(began, time.Time.Compare)
-	const few = size/every - 1
-	if len(began) < few {
-		return nil, fmt.Errorf("%d handoffs, want %d", len(began), few)
+	if len(began) < t.Handoffs {
+		return nil, fmt.Errorf("%d handoffs, want %d", len(began), t.Handoffs)
 	}
-	return began[len(began)-few:], nil
+	return began[len(began)-t.Handoffs:], nil
 }
 
-// silences are the longest of each handoff, both ways.
-func silences(ctx context.Context, c *lab.Capture, began []time.Time) (down, up, calm []float64, err error) {
-	rows, err := c.Fields(ctx, "tcp.srcport == 4000", "frame.time_epoch", "tcp.seq_raw", "tcp.len", "tcp.ack_raw")
+// read finds the longest silences of each handoff, both ways, and what was sent
+// again.
+func (f *Felt) read(ctx context.Context, c *lab.Capture, began []time.Time) error {
+	rows, err := c.Fields(ctx, "tcp.port == 4000", "tcp.srcport", "frame.time_epoch", "tcp.seq_raw", "tcp.len", "tcp.ack_raw")
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	var data, acks progress
+	var servers, client carried
 	for _, row := range rows {
-		at, err := strconv.ParseFloat(row[0], 64)
+		at, err := strconv.ParseFloat(row[1], 64)
 		var fields [3]uint64
 		for i := range fields {
 			if err == nil {
-				fields[i], err = strconv.ParseUint(row[i+1], 10, 32)
+				fields[i], err = strconv.ParseUint(row[i+2], 10, 32)
 			}
 		}
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("tshark's %q: %w", row, err)
+			return fmt.Errorf("tshark's %q: %w", row, err)
 		}
-		when := time.UnixMicro(int64(at * 1e6))
-		data.reached(when, uint32(fields[0]+fields[1]))
+		when, seq, length := time.UnixMicro(int64(at*1e6)), uint32(fields[0]), uint32(fields[1])
+		if row[0] != "4000" {
+			client.segment(seq, length)
+			continue
+		}
+		servers.segment(seq, length)
+		data.reached(when, seq+length)
 		acks.reached(when, uint32(fields[2]))
 	}
+	f.Again = [2]int{servers.again, client.again}
 	for i, from := range began {
 		// A handoff's consequences are over before the next, and before the end.
 		const over = 500 * time.Millisecond
 		to := from.Add(over)
 		if i+1 < len(began) {
 			to = began[i+1]
-			calm = append(calm, max(data.silence(from.Add(over), to), acks.silence(from.Add(over), to)))
+			f.Calm = append(f.Calm, max(data.silence(from.Add(over), to), acks.silence(from.Add(over), to)))
 		}
-		down = append(down, data.silence(from, to))
-		up = append(up, acks.silence(from, to))
+		f.Down = append(f.Down, data.silence(from, to))
+		f.Up = append(f.Up, acks.silence(from, to))
 	}
-	return down, up, calm, nil
+	return nil
 }
 
 // progress is when a sequence number grew.

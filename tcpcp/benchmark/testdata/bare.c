@@ -186,6 +186,8 @@ static int move(int fd)
 		{ 8, 0 },
 	};
 	check(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_OPTIONS, opts, sizeof opts) == 0, "TCP_REPAIR_OPTIONS");
+	if (mss > 1220)
+		check(setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, "", 1) == 0, "IPV6_2292PKTOPTIONS");
 	set(fd, IPPROTO_TCP, TCP_TIMESTAMP, (stamp & ~1) + 2);
 	put(fd, received, unread);
 	if (queued > 0) {
