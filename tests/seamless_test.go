@@ -3,7 +3,6 @@ package tests
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"testing"
 	"time"
@@ -11,11 +10,6 @@ import (
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
 	"github.com/vanycast/vanycast/tests/stream"
-)
-
-const (
-	seamlessSize  = 6_000_000 // bytes in each direction
-	seamlessMoves = 60        // handoffs at least
 )
 
 // On links that lose nothing a client is handed off again and again, in the middle
@@ -31,17 +25,9 @@ func TestSeamlessHandoffsLoseNothing(t *testing.T) {
 
 func seamlessHandoffs(t *testing.T, client string) {
 	ctx := testContext(t, 3*time.Minute)
-	service := cluster.Service{
-		Name: "stream", NeverSelf: true, Contact: netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000),
-		Extra: []string{`mode = "seamless"`},
-	}
-	s := bringUp(ctx, t, cluster.WithServices(service))
-	for _, name := range lab.Replicas() {
-		_, err := s.StartServer(name, "stream", "-seed", strconv.Itoa(dnSeed), "-steady",
-			"-size", strconv.Itoa(seamlessSize), "-every", strconv.Itoa(seamlessSize/(seamlessMoves+5)))
-		must(t, err)
-	}
-	must(t, s.WaitServing(ctx, s.daemons, "stream"))
+	e := exchange{client: client, size: 8_000_000, moves: 250, pace: stream.Steady}
+	s := bringUp(ctx, t, cluster.WithServices(streams(`mode = "seamless"`)))
+	e.serve(ctx, t, s)
 
 	// A tail loss probe asks, after two round trips, whether the last segment was lost;
 	// here that is no longer than a gap. Nothing was lost.
@@ -51,22 +37,7 @@ func seamlessHandoffs(t *testing.T, client string) {
 	judge := s.capture(ctx, t, lab.Replicas()...)
 	link, err := s.Router.Capture(client)
 	must(t, err)
-	conn, err := dial(ctx, s.Lookup(client), service.Contact)
-	must(t, err)
-	defer conn.Close()
-	sent := make(chan error, 1)
-	go func() { sent <- upload(conn, seamlessSize, stream.Steady) }()
-	got, moves, err := download(conn, seamlessSize)
-	if e := <-sent; e != nil {
-		t.Error(e)
-	}
-	must(t, err)
-	if got.down != stream.Sum(dnSeed, seamlessSize) || got.up != stream.Sum(upSeed, seamlessSize) {
-		t.Error("what was received is not what was sent")
-	}
-	if moves < seamlessMoves {
-		t.Errorf("%d handoffs, want at least %d", moves, seamlessMoves)
-	}
+	moves := e.run(ctx, t, s)
 	judge()
 	must(t, link.Stop())
 	again, err := sentAgain(ctx, link)
