@@ -25,7 +25,7 @@ func TestSeamlessHandoffsLoseNothing(t *testing.T) {
 
 func seamlessHandoffs(t *testing.T, client string) {
 	ctx := testContext(t, 3*time.Minute)
-	e := exchange{client: client, size: 8_000_000, moves: 250, pace: stream.Steady}
+	e := exchange{client: client, size: 6_000_000, moves: 60, pace: stream.Steady}
 	s := bringUp(ctx, t, cluster.WithServices(streams(`mode = "seamless"`)))
 	e.serve(ctx, t, s)
 
