@@ -3,8 +3,6 @@ package tests
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"strconv"
 	"testing"
 	"time"
 
@@ -44,29 +42,12 @@ func TestPathDropsExtensionHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := testContext(t, 2*time.Minute)
-			const size = 20_000_000
-			service := cluster.Service{Name: "stream", NeverSelf: true, Contact: netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000)}
-			s := bringUp(ctx, t, cluster.WithServices(service))
-			for _, name := range lab.Replicas() {
-				_, err := s.StartServer(name, "stream", "-seed", strconv.Itoa(dnSeed), "-size", strconv.Itoa(size), "-every", strconv.Itoa(size/8))
-				must(t, err)
-			}
-			must(t, s.WaitServing(ctx, s.daemons, "stream"))
+			e := exchange{client: "modern", size: 20_000_000, moves: 6, pace: stream.Bulk}
+			s := bringUp(ctx, t, cluster.WithServices(streams()))
+			e.serve(ctx, t, s)
 			filter := s.Router.DropExtensionHeaders("modern", drop.options, drop.routing)
 			resets := watchResets(t, s)
-			conn, err := dial(ctx, s.Modern, service.Contact)
-			must(t, err)
-			defer conn.Close()
-			sent := make(chan error, 1)
-			go func() { sent <- upload(conn, size, stream.Bulk) }()
-			got, _, err := download(conn, size)
-			if e := <-sent; e != nil {
-				t.Error(e)
-			}
-			must(t, err)
-			if want := stream.Sum(dnSeed, size); got.down != want {
-				t.Error("what came is not what was sent")
-			}
+			e.run(ctx, t, s)
 			dropped(t, filter)
 			if s.fellBack(ctx, t) == 0 {
 				t.Error("no replica noticed")
