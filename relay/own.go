@@ -19,6 +19,7 @@ type own struct {
 	busy     bool       // an update is under way
 	halfOpen bool       // only its SYN is known
 	untold   bool       // its anchor chose us, and has not heard that we have it
+	straight bool       // its client was bound here: the anchor has what was under way then
 	pending  bool       // a Start is under way: until it is over the donor's number counts
 	marked   time.Time  // until then the number is the acceptor's to choose
 	renew    time.Time

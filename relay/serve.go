@@ -152,7 +152,7 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 			o.former = anchor
 		}
 		n.syncQuietly(c)
-		mine = append(mine, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+		mine = append(mine, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
 	}
 	return mine
 }
