@@ -3,7 +3,6 @@ package tests
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -16,23 +15,7 @@ import (
 // new connections, and of no other.
 func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, hosts ...string) {
 	t.Helper()
-	want := map[string]bool{}
-	for _, name := range hosts {
-		site, _ := lab.SiteOf(name)
-		want[site.Addr.String()] = true
-	}
-	must(t, lab.WaitFor(ctx, func() error {
-		var replicas []wire.Replica
-		if err := s.daemons[contactNode].Get(ctx, wire.PathReplicas, &replicas); err != nil {
-			return err
-		}
-		for _, r := range replicas {
-			if ready := r.Standing == "listening, steered"; !r.Self && ready != want[r.Address.String()] {
-				return fmt.Errorf("%v: %q", r.Address, r.Standing)
-			}
-		}
-		return nil
-	}))
+	must(t, s.WaitSteering(ctx, s.daemons[contactNode], hosts...))
 }
 
 // noHandoff fails the test if a replica has handed a client over, or tried to.
@@ -52,7 +35,7 @@ func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 // any other.
 func TestBornWhereServed(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t)
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -91,7 +74,7 @@ func TestBornWhereServed(t *testing.T) {
 // packets go straight, its other connections come there, and it can be handed on.
 func TestBornClientIsBound(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t)
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -141,7 +124,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 func TestSteerPassesOver(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t)
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
 	s.ready(ctx, t, "glass", "reich", "adams")
 	must(t, servers["reich"].Stop())
@@ -167,10 +150,10 @@ func TestSteerPassesOver(t *testing.T) {
 	s.ready(ctx, t, "glass", "reich")
 }
 
-// steered has the contact node decide at the SYN.
-func steered() cluster.Option {
+// notSteered has the contact node accept clients and hand them over.
+func notSteered() cluster.Option {
 	service := cluster.Echo()
-	service.Extra = []string{"steer = true"}
+	service.Extra = []string{"steer = false"}
 	return cluster.WithServices(service)
 }
 
@@ -178,7 +161,7 @@ func steered() cluster.Option {
 func TestNotSteered(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, notSteered())
 	s.echoAt(ctx, t, "glass", "reich", "adams")
 	session := s.telnetFrom(ctx, t, s.Legacy)
 	must(t, session.Say(ctx, "handed over"))
