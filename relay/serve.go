@@ -55,6 +55,9 @@ func (n *Node) decide(r Request) Result {
 			return Result{Status: mipv6.StatusAdministrativelyProhibited}
 		}
 	}
+	if r.Late && n.bound[r.Flow().ClientFlow()] {
+		r.Lifetime = 0 // it has come here since
+	}
 	res := n.cache.Update(now, r)
 	if res.Status != mipv6.StatusAccepted {
 		n.counts.refused++

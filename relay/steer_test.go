@@ -289,6 +289,31 @@ func TestSteerRefused(t *testing.T) {
 	})
 }
 
+// The client has come to the anchor with another connection, and takes the port of
+// the first again: that is not relayed any more, whatever its owner says late.
+func TestSteeredThenBoundAtAnchor(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTrio(t, 0)
+			g.steer(t, connOf(1), reich)
+			g.accept(t, connOf(1), reich)
+			time.Sleep(time.Second)
+			g.nodes[reich].SetBound(contactAddr, legacy, true)
+			if told {
+				time.Sleep(time.Second)
+			}
+			g.serves(reich, connOf(1), false)
+			g.nodes[glass].SetBound(contactAddr, legacy, true)
+			g.nodes[reich].SetBound(contactAddr, legacy, false)
+			time.Sleep(time.Second)
+			g.routes(t, connOf(1), map[netip.Addr]string{glass: ""})
+			if e, ok := g.entry(connOf(1)); ok {
+				t.Errorf("registered: %+v", e)
+			}
+		})
+	}
+}
+
 // entry is what the contact node has registered.
 func (g *trio) entry(c Conn) (Entry, bool) {
 	n := g.nodes[glass]

@@ -7,9 +7,13 @@ import "github.com/vanycast/vanycast/mipv6/dataplane"
 // So the anchor goes on relaying for a while, and knows that its register is not
 // the authority any more (Request.Late); and we take what comes by it.
 
-// straighten is told that a client is bound here. The lock is held.
+// straighten is told that a client is bound here. What another replica left of it
+// here is over then: its next connection may have the same port. The lock is held.
 func (n *Node) straighten(client dataplane.Flow) {
 	for c := range n.clients[client] {
+		if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Late {
+			n.cache.remove(c)
+		}
 		if o := n.owned[c]; o != nil && o.registered() && !o.busy && !o.held {
 			n.straight(c, o)
 		}
