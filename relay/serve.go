@@ -66,6 +66,7 @@ func (n *Node) decide(r Request) Result {
 	if known && e.Owner != r.Owner {
 		n.handedOn(r.Conn, e.Owner)
 	}
+	n.endLate(r.Conn)
 	live := o != nil && o.live
 	if r.Owner != n.cfg.Self && o != nil {
 		o.live = false // the acceptor's from now on

@@ -79,6 +79,7 @@ func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase, ep
 			continue // ours; what the other has is old
 		}
 		if res := n.cache.Update(n.deps.Now(), r); res.Status == mipv6.StatusAccepted {
+			n.endLate(r.Conn)
 			n.syncQuietly(r.Conn)
 		} else {
 			n.log.Debug("registration not taken over", "connection", r.Conn.String(), "owner", node, "status", res.Status)
