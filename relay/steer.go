@@ -130,13 +130,17 @@ func (n *Node) Accepted(c Conn) bool {
 	}
 	if o.halfOpen {
 		n.open(o)
-		n.confirm(c)
+		n.confirm(c, o)
 	}
 	return true
 }
 
-// confirm has the anchor told of a connection soon. The lock is held.
-func (n *Node) confirm(c Conn) {
+// confirm has the anchor told of a connection soon, once. The lock is held.
+func (n *Node) confirm(c Conn, o *own) {
+	if o.confirming {
+		return
+	}
+	o.confirming = true
 	if n.confirming = append(n.confirming, c); len(n.confirming) == 1 {
 		n.work.Go(n.confirmSoon)
 	}
@@ -163,7 +167,11 @@ func (n *Node) confirmSoon() {
 	batches := make(map[batch][]Request)
 	n.mu.Lock()
 	for _, c := range n.confirming {
-		if o := n.owned[c]; o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
+		o := n.owned[c]
+		if o != nil {
+			o.confirming = false
+		}
+		if o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
 			b := batch{c.Contact.Addr(), o.anchor, o.straight}
 			batches[b] = append(batches[b], Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime, Late: o.straight})
 		}

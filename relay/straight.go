@@ -29,5 +29,5 @@ func (n *Node) straight(c Conn, o *own) {
 	if _, there := n.seams[c]; !there && len(n.seams) < n.cfg.MaxEntries {
 		n.seams[c] = seam{kind: late, peer: o.anchor, until: n.deps.Now().Add(seamLinger)}
 	}
-	n.confirm(c)
+	n.confirm(c, o)
 }

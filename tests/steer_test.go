@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,6 +17,17 @@ import (
 func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, hosts ...string) {
 	t.Helper()
 	must(t, s.WaitSteering(ctx, s.daemons[contactNode], hosts...))
+}
+
+// settled waits until the contact node has heard that those which it steered are there.
+func (s *site) settled(ctx context.Context, t *testing.T, contactNode string) {
+	t.Helper()
+	must(t, lab.WaitFor(ctx, func() error {
+		if n := s.counter(ctx, t, contactNode, "relay.half_open"); n != 0 {
+			return fmt.Errorf("%d connections are half-open", n)
+		}
+		return nil
+	}))
 }
 
 // noHandoff fails the test if a replica has handed a client over, or tried to.
@@ -79,6 +91,7 @@ func TestBornClientIsBound(t *testing.T) {
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
 	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
+	resent := s.resent(ctx, t, "modern")
 	first := s.telnet(ctx, t)
 	must(t, first.Say(ctx, "born here"))
 	must(t, s.boundTo(ctx, "modern", first.Served))
@@ -98,7 +111,17 @@ func TestBornClientIsBound(t *testing.T) {
 	must(t, first.Say(ctx, "and on H"))
 	must(t, first.Say(ctx, "and on H"))
 	must(t, first.All(ctx, "!", "born here/straight/and on /and on /"))
+	for _, name := range all {
+		records, err := s.daemons[name].Handoffs(ctx)
+		must(t, err)
+		for _, r := range records {
+			if r.Mode != "seamless" || r.Error != "" {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+	}
 	must(t, first.Quit(ctx))
+	resent()
 	judge()
 }
 
