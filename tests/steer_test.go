@@ -125,6 +125,25 @@ func TestBornClientIsBound(t *testing.T) {
 	judge()
 }
 
+// With our own home agent a connection that was steered leaves the contact node out as
+// soon as that knows that it is there.
+func TestBornGoesStraight(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t, cluster.WithFlowBindings())
+	all := []string{"glass", "reich", "adams"}
+	s.echoAt(ctx, t, all...)
+	s.ready(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, append(all, "legacy", "home")...)
+	session := s.telnetFrom(ctx, t, s.Legacy)
+	s.bound(ctx, t, session.Served, 1)
+	s.straight(ctx, t, session, "straight from its birth")
+	s.noHandoff(ctx, t, all...)
+	must(t, session.Say(ctx, "and on H"))
+	must(t, session.All(ctx, "!", "straight from its birth/and on /"))
+	must(t, session.Quit(ctx))
+	judge()
+}
+
 // boundTo waits until a client's host has the contact address bound to a replica.
 func (s *site) boundTo(ctx context.Context, client, replica string) error {
 	site, _ := lab.SiteOf(replica)
