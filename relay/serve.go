@@ -146,7 +146,7 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 	var mine []Request
 	for _, c := range n.ownedOf(contact) {
 		o := n.owned[c]
-		if !o.registered() || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
+		if !o.live || o.lost || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
 			continue
 		}
 		if p == phaseAnnounce {

@@ -22,7 +22,7 @@ func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
 func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.registered() {
+		if o := n.owned[c]; o.live && !o.lost {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
 			res := n.cache.Update(n.deps.Now(), Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
