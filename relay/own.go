@@ -21,6 +21,7 @@ type own struct {
 	untold     bool       // its anchor chose us, and has not heard that we have it
 	straight   bool       // its client was bound here: the anchor has what was under way then
 	pending    bool       // a Start is under way: the donor's number counts, if it lives
+	born       bool       // it came into being here, and its end is told soon: there may be many
 	confirming bool       // its anchor is told soon
 	marked     time.Time  // until then the number is the acceptor's to choose
 	renew      time.Time

@@ -36,7 +36,7 @@ func (n *Node) sweep() {
 			continue
 		}
 		n.resumeFlow(c)
-		if o.busy || o.pending || o.held || !o.straight && now.Before(o.renew) || now.Before(o.marked) {
+		if o.busy || o.pending || o.held || !o.straight && !o.born && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
 		due = append(due, c)
@@ -52,9 +52,10 @@ func (n *Node) sweep() {
 			n.mu.Unlock()
 			continue
 		}
-		if _, seamed := n.seams[c]; seamed && o.straight {
+		_, seamed := n.seams[c]
+		if seamed && o.straight || used && !o.straight && now.Before(o.renew) {
 			n.mu.Unlock()
-			continue // what was under way when the client was bound may still come
+			continue // what was under way when the client was bound may still come; or nothing is due
 		}
 		r := Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime}
 		if !used || n.bound[c.Flow().ClientFlow()] || o.straight && !served {

@@ -130,6 +130,7 @@ func (n *Node) Accepted(c Conn) bool {
 	}
 	if o.halfOpen {
 		n.open(o)
+		o.born = true
 		n.confirm(c, o)
 	}
 	return true

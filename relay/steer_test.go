@@ -139,6 +139,10 @@ func TestSteered(t *testing.T) {
 		if c := g.nodes[glass].Counters(); g.calls.Load() != 1 || c["half_open"] != 0 || c["entries"] != 100 || c["steered"] != 100 {
 			t.Errorf("%d calls, %v", g.calls.Load(), c)
 		}
+		time.Sleep(time.Minute)
+		if n := g.calls.Load(); n != 1 {
+			t.Errorf("%d calls while nothing was due", n)
+		}
 		time.Sleep(time.Hour)
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10"})
 
@@ -160,7 +164,7 @@ func TestSteered(t *testing.T) {
 		for port := range uint16(100) {
 			g.serves(reich, connOf(port+1), false)
 		}
-		time.Sleep(5 * time.Minute)
+		time.Sleep(2 * sweep)
 		if c := g.nodes[glass].Counters(); c["entries"] != 1 {
 			t.Errorf("after their end: %v", c)
 		}
