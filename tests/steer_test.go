@@ -47,7 +47,7 @@ func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 // any other.
 func TestBornWhereServed(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steering(true))
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -86,7 +86,7 @@ func TestBornWhereServed(t *testing.T) {
 // packets go straight, its other connections come there, and it can be handed on.
 func TestBornClientIsBound(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steering(true))
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -129,7 +129,7 @@ func TestBornClientIsBound(t *testing.T) {
 // soon as that knows that it is there.
 func TestBornGoesStraight(t *testing.T) {
 	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t, cluster.WithFlowBindings())
+	s := bringUp(ctx, t, steering(true), cluster.WithFlowBindings())
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -166,7 +166,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 func TestSteerPassesOver(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steering(true))
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
 	s.ready(ctx, t, "glass", "reich", "adams")
 	must(t, servers["reich"].Stop())
@@ -192,10 +192,10 @@ func TestSteerPassesOver(t *testing.T) {
 	s.ready(ctx, t, "glass", "reich")
 }
 
-// notSteered has the contact node accept clients and hand them over.
-func notSteered() cluster.Option {
+// steering has the contact node decide at the SYN, or accept clients and hand them over.
+func steering(on bool) cluster.Option {
 	service := cluster.Echo()
-	service.Extra = []string{"steer = false"}
+	service.Extra = []string{fmt.Sprintf("steer = %v", on)}
 	return cluster.WithServices(service)
 }
 
@@ -203,7 +203,7 @@ func notSteered() cluster.Option {
 func TestNotSteered(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t, notSteered())
+	s := bringUp(ctx, t, steering(false))
 	s.echoAt(ctx, t, "glass", "reich", "adams")
 	session := s.telnetFrom(ctx, t, s.Legacy)
 	must(t, session.Say(ctx, "handed over"))
