@@ -92,17 +92,26 @@ func (s *Service) look(now time.Time) {
 	}
 }
 
-// viewOf asks the kernel; false if it says nothing, or the connection has ended.
+// viewOf asks the kernel; false if it says nothing, or the connection has ended, or
+// nothing that fits together: an acknowledgement that comes between two questions
+// would make what is outstanding less than it was, and the next one of old data look
+// like one of new.
 func viewOf(fd int) (tcpView, bool) {
-	i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil || i.State == unix.BPF_TCP_CLOSE {
-		return tcpView{}, false
+	const tries = 3
+	for range tries {
+		queued := outQueue(fd)
+		i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil || i.State == unix.BPF_TCP_CLOSE {
+			return tcpView{}, false
+		}
+		if outQueue(fd) == queued {
+			return tcpView{
+				acked: i.Bytes_acked, outstanding: uint64(max(0, queued-int(i.Notsent_bytes))),
+				received: i.Bytes_received, segments: i.Data_segs_in, timeouts: i.Retransmits,
+			}, true
+		}
 	}
-	queued := outQueue(fd)
-	return tcpView{
-		acked: i.Bytes_acked, outstanding: uint64(max(0, queued-int(i.Notsent_bytes))),
-		received: i.Bytes_received, segments: i.Data_segs_in, timeouts: i.Retransmits,
-	}, true
+	return tcpView{}, false
 }
 
 // fallBack carries the action out.

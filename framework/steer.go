@@ -7,8 +7,8 @@ import (
 
 // Early is what a Policy also is that needs no look at the connection: at the
 // contact node it is asked when a client's SYN comes, and the connection is
-// established by the replica that it selects. Its Select must be quick: the next
-// client waits for it.
+// established by the replica that it selects. Its Select must be quick: the service
+// does nothing else meanwhile.
 type Early interface {
 	Policy
 	// Early tells whether the policy is one at present.
@@ -73,14 +73,13 @@ const (
 	bornHere                  // it was decided at its SYN that it is for this replica
 )
 
-// choice is what the policy is asked about a SYN; without one, target is the answer,
-// and decided whether it is one.
+// choice is what is known of a SYN: who serves it, decided, or what its policy is to
+// be asked.
 type choice struct {
 	target  netip.Addr
 	decided bool
 	policy  string
 	view    View
-	exclude map[netip.Addr]bool
 }
 
 // syn: a client's first segment came to the contact node. served is the replica that
@@ -107,7 +106,7 @@ func (c *core) syn(now time.Time, client netip.AddrPort, served netip.Addr) choi
 	return choice{policy: policy, view: View{
 		Client: client, Self: c.cfg.Self, NeverSelf: neverSelf, Replicas: ready,
 		Listening: len(c.sockets) > 0 && (!c.full() || c.credits.Len() > 0),
-	}, exclude: map[netip.Addr]bool{}}
+	}}
 }
 
 // tiedTo is tied, of a client that is not accepted yet.
@@ -138,25 +137,24 @@ func (c *core) steered(now time.Time, client netip.AddrPort, target netip.Addr) 
 // that serves the client's other connections, if one is known to. It does not
 // depend on the service's applications, and is quick.
 func (s *Service) Steer(client netip.AddrPort, served netip.Addr) (target netip.Addr, ok bool) {
-	var ch choice
-	var p Policy
-	if s.call(func() {
-		if ch = s.core.syn(time.Now(), client, served); ch.decided || ch.policy == "" {
-			return
-		}
-		p, _ = s.policy(ch.policy)
-	}) != nil {
+	err := s.call(func() { target, ok = s.steer(time.Now(), client, served) })
+	return target, ok && err == nil
+}
+
+// steer is Steer for the loop, in one turn of it: there may be many a second.
+func (s *Service) steer(now time.Time, client netip.AddrPort, served netip.Addr) (netip.Addr, bool) {
+	ch := s.core.syn(now, client, served)
+	if ch.decided || ch.policy == "" {
+		return ch.target, ch.decided
+	}
+	p, err := s.policy(ch.policy)
+	if err != nil || !IsEarly(p) {
 		return netip.Addr{}, false
 	}
-	if ch.decided {
-		return ch.target, true
-	}
-	if !IsEarly(p) {
+	target, ok := p.Select(ch.view, nil)
+	if !ok || !ch.view.Listening && target == s.cfg.Self {
 		return netip.Addr{}, false
 	}
-	if target, ok = p.Select(ch.view, ch.exclude); !ok || !ch.view.Listening && target == s.cfg.Self {
-		return netip.Addr{}, false
-	}
-	s.post(func() { s.core.steered(time.Now(), client, target) })
+	s.core.steered(now, client, target)
 	return target, true
 }

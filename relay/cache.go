@@ -17,6 +17,9 @@ type Request struct {
 	Owner    netip.Addr // its care-of address
 	Sequence uint16
 	Lifetime time.Duration // zero ends the registration
+	// Late: the client is bound to the owner, so only what is under way comes by the
+	// anchor. The registration ends soon.
+	Late bool
 }
 
 // Result is the answer to a Request.
@@ -37,6 +40,7 @@ type Entry struct {
 	Sequence uint16
 	Expires  time.Time
 	HalfOpen bool // made by a SYN; its owner has not registered it
+	Late     bool // its client is bound to the owner, and who has it is the client's to say
 }
 
 // Cache is the anchor's half: who owns which connection. No I/O and no clock; not
@@ -73,6 +77,9 @@ func (c *Cache) Check(now time.Time, r Request) Result {
 	case r.Lifetime > 0 && (e == nil || e.Owner != r.Owner) && c.full(e, r.Owner):
 		return Result{Status: mipv6.StatusInsufficientResources}
 	}
+	if r.Late {
+		r.Lifetime = min(r.Lifetime, lateFor)
+	}
 	return Result{Last: r.Sequence, Lifetime: min(r.Lifetime, maxLifetime)}
 }
 
@@ -89,7 +96,7 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 	}
 	c.remove(r.Conn)
 	if r.Lifetime > 0 {
-		c.insert(&Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)})
+		c.insert(&Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime), Late: r.Late})
 	}
 	return res
 }

@@ -44,7 +44,7 @@ func TestCacheSequence(t *testing.T) {
 		{"the end, its own", 7, Request{Owner: glass, Sequence: 7}, mipv6.StatusAccepted},
 	} {
 		c := NewCache(10)
-		first := Request{connOf(1), glass, tc.have, life}
+		first := Request{Conn: connOf(1), Owner: glass, Sequence: tc.have, Lifetime: life}
 		if res := c.Update(epoch, first); res.Status != mipv6.StatusAccepted || res.Lifetime != life {
 			t.Fatalf("%s: first: %+v", tc.name, res)
 		}
@@ -71,9 +71,9 @@ func TestCacheSequence(t *testing.T) {
 
 func TestCacheLapses(t *testing.T) {
 	c := NewCache(10)
-	c.Update(epoch, Request{connOf(1), glass, 7, 60 * time.Second})
-	c.Update(epoch, Request{connOf(2), glass, 7, time.Hour})
-	if res := c.Update(epoch, Request{connOf(2), glass, 8, time.Hour}); res.Lifetime != maxLifetime {
+	c.Update(epoch, Request{Conn: connOf(1), Owner: glass, Sequence: 7, Lifetime: 60 * time.Second})
+	c.Update(epoch, Request{Conn: connOf(2), Owner: glass, Sequence: 7, Lifetime: time.Hour})
+	if res := c.Update(epoch, Request{Conn: connOf(2), Owner: glass, Sequence: 8, Lifetime: time.Hour}); res.Lifetime != maxLifetime {
 		t.Errorf("granted %v", res.Lifetime)
 	}
 	now := epoch.Add(60 * time.Second)
@@ -81,7 +81,7 @@ func TestCacheLapses(t *testing.T) {
 		t.Error("found after its end")
 	}
 	// A register that forgot takes any number.
-	if res := c.Check(now, Request{connOf(1), reich, 3, time.Second}); res.Status != mipv6.StatusAccepted {
+	if res := c.Check(now, Request{Conn: connOf(1), Owner: reich, Sequence: 3, Lifetime: time.Second}); res.Status != mipv6.StatusAccepted {
 		t.Errorf("after its end: %v", res.Status)
 	}
 	if gone := c.Poll(now); len(gone) != 1 || gone[0].Conn != connOf(1) {
@@ -96,7 +96,7 @@ func TestCacheLapses(t *testing.T) {
 func TestCacheBounds(t *testing.T) {
 	c := NewCache(4)
 	update := func(port uint16, owner netip.Addr) mipv6.Status {
-		return c.Update(epoch, Request{connOf(port), owner, 7, time.Minute}).Status
+		return c.Update(epoch, Request{Conn: connOf(port), Owner: owner, Sequence: 7, Lifetime: time.Minute}).Status
 	}
 	for port, want := range []mipv6.Status{mipv6.StatusAccepted, mipv6.StatusAccepted, mipv6.StatusInsufficientResources} {
 		if got := update(uint16(1+port), glass); got != want {

@@ -36,6 +36,9 @@ const (
 	// idleUse is for how long a connection that has ended counts as used after its
 	// last packet: late segments must not meet the anchor's listener.
 	idleUse = 60 * time.Second
+	// lateFor is how long an anchor relays a connection whose client is bound to the
+	// owner: what was under way then.
+	lateFor = 12 * time.Second
 	// collectTimeout bounds how long a future contact node waits for the others'
 	// registrations. Who does not answer though he lives may lose his clients, so
 	// this is as long as the channel takes to notice that a host is dead.

@@ -30,7 +30,9 @@ func (n *Node) flowWanted(c Conn) bool {
 		return false
 	}
 	now := n.deps.Now()
-	return o.registered() && !o.held && !o.busy && !n.bound[c.Flow().ClientFlow()] &&
+	// One that was steered here is not settled before its anchor has heard that it is
+	// there: of a SYN alone the home agent hears nothing.
+	return o.registered() && !o.halfOpen && !o.untold && !o.straight && !o.held && !o.busy && !n.bound[c.Flow().ClientFlow()] &&
 		!ct.active && o.anchor == ct.node && o.anchor != n.cfg.Self &&
 		now.Before(o.expires) && !now.Before(o.marked)
 }

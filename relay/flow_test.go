@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -83,7 +85,10 @@ func TestFlowFollowsOwner(t *testing.T) {
 	acceptor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
 	wanted("bound", -1, 0)
 	acceptor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), false)
-	acceptor.syncQuietly(seamConn)
+	wanted("perhaps another's", -1, 0)
+	now = now.Add(seamLinger)
+	acceptor.cfg.InUse = func(Conn) bool { return true }
+	acceptor.sweep()
 	wanted("no longer bound", 2, m.Sequence+1)
 
 	// A lease that was not renewed may be another's.
@@ -113,4 +118,55 @@ func TestFlowDuringSeam(t *testing.T) {
 	acceptor.is(t, "relay to 2001:db8:2::10 via tunnelled, accepts from 2001:db8:1::10")
 	ok(t, acceptor.Undo(seamConn))
 	acceptor.is(t, "tunnelled and relayed by 2001:db8:1::10")
+}
+
+// One that was steered is not settled before its anchor has heard that it is there:
+// a SYN is nothing to tell a home agent.
+func TestFlowOfSteered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		var mu sync.Mutex
+		asked := map[Conn]bool{}
+		n := g.nodes[reich]
+		n.cfg.Flows = &flowsLocked{&mu, asked}
+		n.mu.Lock()
+		n.contacts[contactAddr].Flows = true
+		n.mu.Unlock()
+		wanted := func(when string, c Conn, want bool) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if asked[c] != want {
+				t.Errorf("%s: %v", when, asked[c])
+			}
+		}
+		g.steer(t, connOf(1), reich)
+		g.steer(t, connOf(2), reich)
+		time.Sleep(time.Second)
+		wanted("half-open", connOf(1), false)
+		g.accept(t, connOf(1), reich)
+		wanted("not told", connOf(1), false)
+		time.Sleep(time.Second)
+		wanted("told", connOf(1), true)
+		wanted("never opened", connOf(2), false)
+		n.SetBound(contactAddr, legacy, true)
+		wanted("bound", connOf(1), false)
+		time.Sleep(time.Minute)
+		wanted("bound for long", connOf(1), false)
+	})
+}
+
+// flowsLocked is flowsAsked for nodes that run.
+type flowsLocked struct {
+	mu    *sync.Mutex
+	asked map[Conn]bool
+}
+
+func (f *flowsLocked) Want(c Conn, _ uint16) { f.set(c, true) }
+func (f *flowsLocked) Unwant(c Conn)         { f.set(c, false) }
+
+func (f *flowsLocked) set(c Conn, on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked[c] = on
 }

@@ -269,6 +269,7 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 	}
 	if bound {
 		n.bound[f] = true
+		n.straighten(f)
 	} else {
 		delete(n.bound, f)
 	}

@@ -9,20 +9,23 @@ import (
 
 // own is what an owner knows of one of its relayed connections.
 type own struct {
-	sequence uint16     // the last number used
-	anchor   netip.Addr // where it is registered, ourselves at the contact node
-	former   netip.Addr // the anchor before, whose late packets are still taken
-	live     bool       // its packets come here, or may at any moment
-	held     bool       // nothing goes in or out
-	lost     bool       // another replica has registered it: we are silent
-	flow     bool       // the home agent sends its packets here
-	busy     bool       // an update is under way
-	halfOpen bool       // only its SYN is known
-	untold   bool       // its anchor chose us, and has not heard that we have it
-	pending  bool       // a Start is under way: the donor's number counts, if it lives
-	marked   time.Time  // until then the number is the acceptor's to choose
-	renew    time.Time
-	expires  time.Time // of the registration, zero if there is none
+	sequence   uint16     // the last number used
+	anchor     netip.Addr // where it is registered, ourselves at the contact node
+	former     netip.Addr // the anchor before, whose late packets are still taken
+	live       bool       // its packets come here, or may at any moment
+	held       bool       // nothing goes in or out
+	lost       bool       // another replica has registered it: we are silent
+	flow       bool       // the home agent sends its packets here
+	busy       bool       // an update is under way
+	halfOpen   bool       // only its SYN is known
+	untold     bool       // its anchor chose us, and has not heard that we have it
+	straight   bool       // its client was bound here: the anchor has what was under way then
+	pending    bool       // a Start is under way: the donor's number counts, if it lives
+	born       bool       // it came into being here, and its end is told soon: there may be many
+	confirming bool       // its anchor is told soon
+	marked     time.Time  // until then the number is the acceptor's to choose
+	renew      time.Time
+	expires    time.Time // of the registration, zero if there is none
 }
 
 // registered reports whether the connection is ours as far as we know, under the

@@ -10,7 +10,10 @@ import (
 )
 
 // batch is what is to be told one anchor about one contact address.
-type batch struct{ contact, anchor netip.Addr }
+type batch struct {
+	contact, anchor netip.Addr
+	late            bool
+}
 
 // sweep renews the leases of connections that are in use, gives those of others
 // back, and lets lapse what nobody renewed here.
@@ -19,7 +22,7 @@ func (n *Node) sweep() {
 	n.sweepSeams(now)
 	n.mu.Lock()
 	for _, e := range n.cache.Poll(now) {
-		if e.Owner != n.cfg.Self {
+		if e.Owner != n.cfg.Self && !e.Late && !e.HalfOpen {
 			n.log.Info("relayed connection lapsed", "connection", e.Conn.String(), "owner", e.Owner)
 		}
 		n.syncQuietly(e.Conn)
@@ -33,7 +36,7 @@ func (n *Node) sweep() {
 			continue
 		}
 		n.resumeFlow(c)
-		if o.busy || o.pending || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
+		if o.busy || o.pending || o.held || !o.straight && !o.born && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
 		due = append(due, c)
@@ -42,18 +45,24 @@ func (n *Node) sweep() {
 	slices.SortFunc(due, Conn.Compare)
 	batches := make(map[batch][]Request)
 	for _, c := range due {
-		used := n.used(c, now)
+		used, served := n.used(c, now), n.cfg.InUse(c)
 		n.mu.Lock()
 		o := n.owned[c]
 		if o == nil || o.busy || o.pending || o.held {
 			n.mu.Unlock()
 			continue
 		}
-		r := Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime}
-		if !used || n.bound[c.Flow().ClientFlow()] {
+		_, seamed := n.seams[c]
+		if seamed && o.straight || used && !o.straight && now.Before(o.renew) {
+			n.mu.Unlock()
+			continue // what was under way when the client was bound may still come; or nothing is due
+		}
+		r := Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime}
+		if !used || n.bound[c.Flow().ClientFlow()] || o.straight && !served {
 			r.Lifetime = 0
 		}
-		b := batch{c.Contact.Addr(), o.anchor}
+		o.straight = false // and if it is served here it is not bound any more
+		b := batch{c.Contact.Addr(), o.anchor, false}
 		silent := o.lost || !o.live
 		if r.Lifetime == 0 {
 			n.drop(c)
@@ -129,6 +138,9 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	}
 	untold := o.untold
 	o.untold = false
+	if r.Late {
+		return // whatever it says, the client sends here
+	}
 	if untold && res.Status == mipv6.StatusSequenceOutOfWindow {
 		n.remade(r.Conn)
 		return

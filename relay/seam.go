@@ -65,7 +65,7 @@ func (n *Node) Expect(c Conn, donor netip.Addr, frozen bool) error {
 	switch e, anchored := n.cache.Lookup(n.deps.Now(), c); {
 	case !n.keeps():
 		return &OpError{"expect", c, ErrUnsupported}
-	case anchored && e.Owner != donor:
+	case anchored && e.Owner != donor && !e.Late: // else the client has said who has it since
 		n.counts.refused++
 		return &OpError{"expect", c, fmt.Errorf("%w: %v has it, not %v", ErrNotOwner, e.Owner, donor)}
 	case n.seams[c].peer != donor && len(n.seams) >= n.cfg.MaxEntries/2 && n.expected(donor) >= n.cfg.MaxEntries/2:
@@ -162,6 +162,9 @@ func (n *Node) Divert(c Conn, acceptor netip.Addr) error {
 			s.via = plain.Kind
 		}
 	}
+	if old := n.seams[c]; old.kind == late && old.peer != acceptor && !s.relay.IsValid() {
+		s.relay = old.peer // what is late here is late there
+	}
 	return n.setSeam("divert", c, s)
 }
 
@@ -249,7 +252,7 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 			plain.From = s.peer
 		}
 		return plain
-	case s.kind == expecting && some && plain.Kind == dataplane.RelayTo:
+	case s.kind == expecting && some && plain.Kind == dataplane.RelayTo && plain.Peer == s.peer:
 		plain.From, plain.Keep = plain.Peer, true
 		return plain
 	case s.kind == expecting, s.kind == coming:

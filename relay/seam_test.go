@@ -357,10 +357,10 @@ func TestBoundThoughLost(t *testing.T) {
 	anchor, owner := nodes[0], nodes[1]
 	m, err := anchor.Mark(seamConn)
 	ok(t, err, owner.Start(t.Context(), seamConn, m))
-	taken := anchor.cache.Update(now, Request{seamConn, seamAcceptor, m.Sequence + 2, DefaultLifetime})
+	taken := anchor.cache.Update(now, Request{Conn: seamConn, Owner: seamAcceptor, Sequence: m.Sequence + 2, Lifetime: DefaultLifetime})
 	ok(t, anchor.refusal(seamAnchor, taken))
 	owner.cfg.InUse = func(Conn) bool { return true }
-	owner.renew(batch{seamConn.Contact.Addr(), seamAnchor}, []Request{{seamConn, seamDonor, m.Sequence + 1, DefaultLifetime}})
+	owner.renew(batch{contact: seamConn.Contact.Addr(), anchor: seamAnchor}, []Request{{Conn: seamConn, Owner: seamDonor, Sequence: m.Sequence + 1, Lifetime: DefaultLifetime}})
 	owner.is(t, "held")
 	owner.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
 	owner.is(t, "none")
@@ -368,7 +368,7 @@ func TestBoundThoughLost(t *testing.T) {
 
 	// One that is not served here any more is forgotten.
 	owner.cfg.InUse = func(Conn) bool { return false }
-	owner.renew(batch{seamConn.Contact.Addr(), seamAnchor}, []Request{{seamConn, seamDonor, m.Sequence + 1, DefaultLifetime}})
+	owner.renew(batch{contact: seamConn.Contact.Addr(), anchor: seamAnchor}, []Request{{Conn: seamConn, Owner: seamDonor, Sequence: m.Sequence + 1, Lifetime: DefaultLifetime}})
 	owner.is(t, "none")
 }
 

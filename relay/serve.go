@@ -55,6 +55,9 @@ func (n *Node) decide(r Request) Result {
 			return Result{Status: mipv6.StatusAdministrativelyProhibited}
 		}
 	}
+	if r.Late && n.bound[r.Flow().ClientFlow()] {
+		r.Lifetime = 0 // it has come here since
+	}
 	res := n.cache.Update(now, r)
 	if res.Status != mipv6.StatusAccepted {
 		n.counts.refused++
@@ -153,7 +156,7 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 			o.former = anchor
 		}
 		n.syncQuietly(c)
-		mine = append(mine, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+		mine = append(mine, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
 	}
 	return mine
 }

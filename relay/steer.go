@@ -107,6 +107,9 @@ func (n *Node) Take(c Conn, anchor netip.Addr) error {
 		o.live, o.sequence, o.anchor = true, steeredSequence, anchor
 		o.halfOpen, o.untold, o.expires, o.renew = true, true, now.Add(halfOpenFor), now.Add(halfOpenFor)
 		n.halves++
+		if n.bound[c.Flow().ClientFlow()] {
+			n.straight(c, o)
+		}
 	}
 	if err := n.sync(c); err != nil {
 		n.drop(c)
@@ -127,11 +130,21 @@ func (n *Node) Accepted(c Conn) bool {
 	}
 	if o.halfOpen {
 		n.open(o)
-		if n.confirming = append(n.confirming, c); len(n.confirming) == 1 {
-			n.work.Go(n.confirmSoon)
-		}
+		o.born = true
+		n.confirm(c, o)
 	}
 	return true
+}
+
+// confirm has the anchor told of a connection soon, once. The lock is held.
+func (n *Node) confirm(c Conn, o *own) {
+	if o.confirming {
+		return
+	}
+	o.confirming = true
+	if n.confirming = append(n.confirming, c); len(n.confirming) == 1 {
+		n.work.Go(n.confirmSoon)
+	}
 }
 
 // open makes a half-open record an ordinary one. The lock is held.
@@ -155,9 +168,13 @@ func (n *Node) confirmSoon() {
 	batches := make(map[batch][]Request)
 	n.mu.Lock()
 	for _, c := range n.confirming {
-		if o := n.owned[c]; o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
-			b := batch{c.Contact.Addr(), o.anchor}
-			batches[b] = append(batches[b], Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+		o := n.owned[c]
+		if o != nil {
+			o.confirming = false
+		}
+		if o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
+			b := batch{c.Contact.Addr(), o.anchor, o.straight}
+			batches[b] = append(batches[b], Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime, Late: o.straight})
 		}
 	}
 	n.confirming = nil
@@ -202,12 +219,11 @@ func (n *Node) Failed(contact, owner netip.Addr) {
 
 // Steer makes a half-open entry; false if there is no room. There must be none.
 func (c *Cache) Steer(now time.Time, conn Conn, owner netip.Addr) bool {
-	r := Request{conn, owner, steeredSequence, halfOpenFor}
 	c.remove(conn) // one that has expired
 	if c.full(nil, owner) {
 		return false
 	}
-	c.insert(&Entry{Conn: r.Conn, Owner: owner, Sequence: r.Sequence, Expires: now.Add(halfOpenFor), HalfOpen: true})
+	c.insert(&Entry{Conn: conn, Owner: owner, Sequence: steeredSequence, Expires: now.Add(halfOpenFor), HalfOpen: true})
 	return true
 }
 

@@ -139,6 +139,10 @@ func TestSteered(t *testing.T) {
 		if c := g.nodes[glass].Counters(); g.calls.Load() != 1 || c["half_open"] != 0 || c["entries"] != 100 || c["steered"] != 100 {
 			t.Errorf("%d calls, %v", g.calls.Load(), c)
 		}
+		time.Sleep(time.Minute)
+		if n := g.calls.Load(); n != 1 {
+			t.Errorf("%d calls while nothing was due", n)
+		}
 		time.Sleep(time.Hour)
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "relay to 2001:db8:2::10 via tunnelled", reich: "relayed by 2001:db8:1::10"})
 
@@ -160,7 +164,7 @@ func TestSteered(t *testing.T) {
 		for port := range uint16(100) {
 			g.serves(reich, connOf(port+1), false)
 		}
-		time.Sleep(5 * time.Minute)
+		time.Sleep(2 * sweep)
 		if c := g.nodes[glass].Counters(); c["entries"] != 1 {
 			t.Errorf("after their end: %v", c)
 		}
@@ -218,7 +222,7 @@ func TestSteeredToDead(t *testing.T) {
 func TestSteeredPortAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newTrio(t, 0)
-		g.nodes[glass].cache.Update(time.Now(), Request{connOf(1), reich, 7, time.Minute})
+		g.nodes[glass].cache.Update(time.Now(), Request{Conn: connOf(1), Owner: reich, Sequence: 7, Lifetime: time.Minute})
 		if err := g.nodes[glass].Steer(connOf(1), adams); err != nil {
 			t.Fatal(err) // it goes on to reich
 		}
@@ -289,10 +293,126 @@ func TestSteerRefused(t *testing.T) {
 	})
 }
 
+// The client has come to the anchor with another connection, and takes the port of
+// the first again: that is not relayed any more, whatever its owner says late.
+func TestSteeredThenBoundAtAnchor(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newTrio(t, 0)
+			g.steer(t, connOf(1), reich)
+			g.accept(t, connOf(1), reich)
+			time.Sleep(time.Second)
+			g.nodes[reich].SetBound(contactAddr, legacy, true)
+			if told {
+				time.Sleep(time.Second)
+			}
+			g.serves(reich, connOf(1), false)
+			g.nodes[glass].SetBound(contactAddr, legacy, true)
+			g.nodes[reich].SetBound(contactAddr, legacy, false)
+			time.Sleep(time.Second)
+			g.routes(t, connOf(1), map[netip.Addr]string{glass: ""})
+			if e, ok := g.entry(connOf(1)); ok {
+				t.Errorf("registered: %+v", e)
+			}
+		})
+	}
+}
+
 // entry is what the contact node has registered.
 func (g *trio) entry(c Conn) (Entry, bool) {
 	n := g.nodes[glass]
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.cache.Lookup(time.Now(), c)
+}
+
+// A client with Mobile IPv6 that was steered is bound to its replica: what was under
+// way by the anchor still arrives, for a while; then nothing of the relay is left.
+func TestSteeredThenBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		g.steer(t, connOf(1), reich)
+		g.accept(t, connOf(1), reich)
+		g.nodes[reich].SetBound(contactAddr, legacy, true)
+		g.routes(t, connOf(1), map[netip.Addr]string{
+			glass: "relay to 2001:db8:2::10 via tunnelled", reich: "optimised, accepts from 2001:db8:1::10",
+		})
+		time.Sleep(time.Second)
+		if e, ok := g.entry(connOf(1)); !ok || !e.Late || e.HalfOpen {
+			t.Errorf("registered: %+v", e)
+		}
+		time.Sleep(lateFor + 2*sweep)
+		g.routes(t, connOf(1), map[netip.Addr]string{glass: "", reich: ""})
+		if c := g.nodes[reich].Counters(); c["owned"] != 0 {
+			t.Errorf("left behind: %v", c)
+		}
+	})
+}
+
+// Its SYN may have been under way when the client was bound.
+func TestSteeredWhileBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		g.nodes[reich].SetBound(contactAddr, legacy, true)
+		g.steer(t, connOf(1), reich)
+		g.routes(t, connOf(1), map[netip.Addr]string{reich: "optimised, accepts from 2001:db8:1::10"}) // which lets it in
+		g.accept(t, connOf(1), reich)
+		time.Sleep(lateFor + 2*sweep)
+		g.routes(t, connOf(1), map[netip.Addr]string{glass: "", reich: ""})
+	})
+}
+
+// Such a client is handed on before the anchor has forgotten it: to a third replica
+// and from there to the anchor, which knows that its register is not the authority
+// any more, and keeps what the new donor sends. Of a client that is not bound it
+// takes no stranger's word.
+func TestSteeredThenBoundMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		g.steer(t, connOf(1), reich)
+		g.accept(t, connOf(1), reich)
+		time.Sleep(time.Second)
+		if err := g.nodes[glass].Expect(connOf(1), adams, false); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("offered by who has it not: %v", err)
+		}
+		g.nodes[reich].SetBound(contactAddr, legacy, true)
+		time.Sleep(time.Second)
+
+		// To adams: what is late at the anchor goes to reich, and from there after the client.
+		if err := errors.Join(g.nodes[adams].Expect(connOf(1), reich, true), g.nodes[reich].Divert(connOf(1), adams)); err != nil {
+			t.Fatal(err)
+		}
+		g.routes(t, connOf(1), map[netip.Addr]string{
+			reich: "relay to 2001:db8:3::10 via optimised, accepts from 2001:db8:1::10",
+		})
+		g.nodes[adams].SetBound(contactAddr, legacy, true)
+		g.nodes[reich].Left(connOf(1))
+		g.nodes[reich].SetBound(contactAddr, legacy, false)
+		g.serves(reich, connOf(1), false)
+		g.serves(adams, connOf(1), true)
+		if err := g.nodes[adams].Open(connOf(1), reich); err != nil {
+			t.Fatal(err)
+		}
+
+		// To the anchor.
+		if err := g.nodes[glass].Expect(connOf(1), adams, false); err != nil {
+			t.Fatal(err)
+		}
+		g.routes(t, connOf(1), map[netip.Addr]string{
+			glass: "held, kept, accepts from 2001:db8:3::10",
+		})
+		g.nodes[glass].SetBound(contactAddr, legacy, true)
+		g.nodes[glass].Straight(connOf(1))
+		g.serves(glass, connOf(1), true)
+		if err := g.nodes[glass].Open(connOf(1), adams); err != nil {
+			t.Fatal(err)
+		}
+		g.nodes[adams].SetBound(contactAddr, legacy, false)
+		g.serves(adams, connOf(1), false)
+		time.Sleep(5 * time.Minute)
+		g.routes(t, connOf(1), map[netip.Addr]string{glass: "", reich: "", adams: ""})
+		if _, ok := g.entry(connOf(1)); ok {
+			t.Error("still registered")
+		}
+	})
 }

@@ -25,7 +25,7 @@ func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 		if o := n.owned[c]; o.live && !o.lost {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
-			res := n.cache.Update(n.deps.Now(), Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+			res := n.cache.Update(n.deps.Now(), Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
 			if res.Status == mipv6.StatusAccepted {
 				o.granted(n.deps.Now(), res.Lifetime)
 			}

@@ -45,7 +45,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 			if e, ok := n.cache.Lookup(now, c); ok {
 				o.sequence = e.Sequence + 1
 			}
-			res := n.cache.Update(now, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+			res := n.cache.Update(now, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
 			if err := n.refusal(n.cfg.Self, res); err != nil {
 				n.drop(c)
 				return Mark{}, &OpError{"mark", c, err}
@@ -121,7 +121,7 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 		return nil, errors.New("another update is under way")
 	}
 	n.open(o)
-	o.live, o.pending, o.held, o.lost, o.anchor, o.former = true, true, false, false, nodes[0], netip.Addr{}
+	o.live, o.pending, o.held, o.lost, o.straight, o.anchor, o.former = true, true, false, false, false, nodes[0], netip.Addr{}
 	o.sequence = m.Sequence - 1
 	if err := n.sync(c); err != nil {
 		n.drop(c)
@@ -137,7 +137,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	n.mu.Lock()
 	o.busy = true
 	n.mu.Unlock()
-	r := registration{n: n, own: o, request: Request{c, n.cfg.Self, sequence, n.cfg.Lifetime}, first: first}
+	r := registration{n: n, own: o, request: Request{Conn: c, Owner: n.cfg.Self, Sequence: sequence, Lifetime: n.cfg.Lifetime}, first: first}
 	res, err := r.run(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,7 +150,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	}
 	n.open(o)
 	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
-	o.live, o.pending, o.lost, o.held = true, false, false, false
+	o.live, o.pending, o.lost, o.held, o.straight = true, false, false, false, false
 	o.granted(n.deps.Now(), res.Lifetime)
 	return n.sync(c)
 }

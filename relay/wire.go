@@ -13,16 +13,18 @@ import (
 // order. All in one message is about one contact address; the owner is who sends
 // it, as the channel has proven.
 //
-//	updates   version 8 (1) | reserved 8 | count 16 | contact address 128 | count of:
+//	updates   version 8 (1) | flags 8 | count 16 | contact address 128 | count of:
 //	          contact port 16 | client 128 | client port 16 | sequence 16 | lifetime 16 (of 4 s)
 //	results   version 8 (1) | reserved 8 | count 16 | count of:
 //	          status 8 | reserved 8 | last sequence 16 | lifetime 16 (of 4 s)
 //	anchor    version 8 (1) | phase 8 | epoch 16 | contact address 128
 //
-// The answer to "anchor" is updates. The epoch is the sequence number of the
+// Flag 1 of updates: late packets only, for the clients are bound to the owner. The
+// answer to "anchor" is updates, without flags. The epoch is the sequence number of the
 // sender's registration at the home agent; zero where it has none yet.
 const (
 	wireVersion = 1
+	flagLate    = 1
 
 	updatesLen = 4 + 16
 	updateLen  = 2 + 16 + 2 + 2 + 2
@@ -43,11 +45,15 @@ const (
 	phases
 )
 
-// marshalUpdates encodes updates about one contact address; their owner is not
-// part of it.
+// marshalUpdates encodes updates about one contact address, all of them late or
+// none; their owner is not part of it.
 func marshalUpdates(contact netip.Addr, all []Request) []byte {
 	b := make([]byte, 0, updatesLen+len(all)*updateLen)
-	b = binary.BigEndian.AppendUint16(append(b, wireVersion, 0), uint16(len(all)))
+	var flags byte
+	if len(all) > 0 && all[0].Late {
+		flags = flagLate
+	}
+	b = binary.BigEndian.AppendUint16(append(b, wireVersion, flags), uint16(len(all)))
 	b = appendAddr(b, contact)
 	for _, r := range all {
 		b = binary.BigEndian.AppendUint16(b, r.Contact.Port())
@@ -67,7 +73,7 @@ func parseUpdates(b []byte, owner netip.Addr) (contact netip.Addr, all []Request
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	contact = netip.AddrFrom16([16]byte(b[4:]))
 	rest := b[updatesLen:]
-	if b[1] != 0 || len(rest) != n*updateLen {
+	if b[1]&^flagLate != 0 || n == 0 && b[1] != 0 || len(rest) != n*updateLen {
 		return netip.Addr{}, nil, fmt.Errorf("relay: decode updates: %w: %d octets for %d", ErrMalformed, len(b), n)
 	}
 	if !mipv6.IsUnicastRoutable(contact) {
@@ -75,7 +81,7 @@ func parseUpdates(b []byte, owner netip.Addr) (contact netip.Addr, all []Request
 	}
 	all = make([]Request, 0, n)
 	for ; len(rest) > 0; rest = rest[updateLen:] {
-		r := Request{Owner: owner, Sequence: binary.BigEndian.Uint16(rest[20:]), Lifetime: duration(rest[22:])}
+		r := Request{Owner: owner, Sequence: binary.BigEndian.Uint16(rest[20:]), Lifetime: duration(rest[22:]), Late: b[1]&flagLate != 0}
 		r.Contact = netip.AddrPortFrom(contact, binary.BigEndian.Uint16(rest))
 		r.Client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(rest[2:])), binary.BigEndian.Uint16(rest[18:]))
 		if err := r.Conn.Check(); err != nil {

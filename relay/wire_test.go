@@ -33,8 +33,8 @@ const (
 
 func TestUpdatesEncoding(t *testing.T) {
 	all := []Request{
-		{connOf(0x1234), reich, 0x0506, 300 * time.Second},
-		{connOf(2), reich, 9, 0},
+		{Conn: connOf(0x1234), Owner: reich, Sequence: 0x0506, Lifetime: 300 * time.Second},
+		{Conn: connOf(2), Owner: reich, Sequence: 9},
 	}
 	want := unhex(t, "01 00 0002"+contactHex+
 		"0fa0"+legacyHex+"1234 0506 004b"+
@@ -48,6 +48,24 @@ func TestUpdatesEncoding(t *testing.T) {
 	}
 	if d := cmp.Diff(all, got, equate...); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestLateUpdatesEncoding(t *testing.T) {
+	all := []Request{{Conn: connOf(0x1234), Owner: reich, Sequence: 7, Lifetime: 300 * time.Second, Late: true}}
+	want := unhex(t, "01 01 0001"+contactHex+"0fa0"+legacyHex+"1234 0007 004b")
+	if got := marshalUpdates(contactAddr, all); !bytes.Equal(got, want) {
+		t.Errorf("% x\nwant % x", got, want)
+	}
+	_, got, err := parseUpdates(want, reich)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(all, got, equate...); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if _, _, err := parseUpdates(unhex(t, "01 01 0000"+contactHex), reich); !errors.Is(err, ErrMalformed) {
+		t.Errorf("flag without an update: %v", err)
 	}
 }
 
@@ -108,7 +126,7 @@ func TestMalformed(t *testing.T) {
 		{"updates, cut", updates[:len(updates)-1], parsedUpdates},
 		{"updates, too long", append(bytes.Clone(updates), 0), parsedUpdates},
 		{"updates, version", changed(updates, 0, 2), parsedUpdates},
-		{"updates, reserved", changed(updates, 1, 1), parsedUpdates},
+		{"updates, unknown flag", changed(updates, 1, 2), parsedUpdates},
 		{"updates, count", changed(updates, 3, 2), parsedUpdates},
 		{"updates, contact address", changed(updates, 4, 0xff), parsedUpdates},
 		{"updates, client", changed(updates, 22, 0xff), parsedUpdates},
@@ -135,6 +153,7 @@ func parsedAnchor(b []byte) error  { _, _, _, err := parseAnchor(b); return err 
 
 func FuzzUpdates(f *testing.F) {
 	f.Add(marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Sequence: 1, Lifetime: time.Minute}, {Conn: connOf(2)}}))
+	f.Add(marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Late: true}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		contact, all, err := parseUpdates(b, reich)
 		if err != nil {

@@ -16,20 +16,15 @@ import (
 // new connections, and of no other.
 func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, hosts ...string) {
 	t.Helper()
-	want := map[string]bool{}
-	for _, name := range hosts {
-		site, _ := lab.SiteOf(name)
-		want[site.Addr.String()] = true
-	}
+	must(t, s.WaitSteering(ctx, s.daemons[contactNode], hosts...))
+}
+
+// settled waits until the contact node has heard that those which it steered are there.
+func (s *site) settled(ctx context.Context, t *testing.T, contactNode string) {
+	t.Helper()
 	must(t, lab.WaitFor(ctx, func() error {
-		var replicas []wire.Replica
-		if err := s.daemons[contactNode].Get(ctx, wire.PathReplicas, &replicas); err != nil {
-			return err
-		}
-		for _, r := range replicas {
-			if ready := r.Standing == "listening, steered"; !r.Self && ready != want[r.Address.String()] {
-				return fmt.Errorf("%v: %q", r.Address, r.Standing)
-			}
+		if n := s.counter(ctx, t, contactNode, "relay.half_open"); n != 0 {
+			return fmt.Errorf("%d connections are half-open", n)
 		}
 		return nil
 	}))
@@ -52,7 +47,7 @@ func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 // any other.
 func TestBornWhereServed(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t, steering(true))
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -91,11 +86,12 @@ func TestBornWhereServed(t *testing.T) {
 // packets go straight, its other connections come there, and it can be handed on.
 func TestBornClientIsBound(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t, steering(true))
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
 	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
+	resent := s.resent(ctx, t, "modern")
 	first := s.telnet(ctx, t)
 	must(t, first.Say(ctx, "born here"))
 	must(t, s.boundTo(ctx, "modern", first.Served))
@@ -115,7 +111,36 @@ func TestBornClientIsBound(t *testing.T) {
 	must(t, first.Say(ctx, "and on H"))
 	must(t, first.Say(ctx, "and on H"))
 	must(t, first.All(ctx, "!", "born here/straight/and on /and on /"))
+	for _, name := range all {
+		records, err := s.daemons[name].Handoffs(ctx)
+		must(t, err)
+		for _, r := range records {
+			if r.Mode != "seamless" || r.Error != "" {
+				t.Errorf("%s: %+v", name, r)
+			}
+		}
+	}
 	must(t, first.Quit(ctx))
+	resent()
+	judge()
+}
+
+// With our own home agent a connection that was steered leaves the contact node out as
+// soon as that knows that it is there.
+func TestBornGoesStraight(t *testing.T) {
+	ctx := testContext(t, 90*time.Second)
+	s := bringUp(ctx, t, steering(true), cluster.WithFlowBindings())
+	all := []string{"glass", "reich", "adams"}
+	s.echoAt(ctx, t, all...)
+	s.ready(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, append(all, "legacy", "home")...)
+	session := s.telnetFrom(ctx, t, s.Legacy)
+	s.bound(ctx, t, session.Served, 1)
+	s.straight(ctx, t, session, "straight from its birth")
+	s.noHandoff(ctx, t, all...)
+	must(t, session.Say(ctx, "and on H"))
+	must(t, session.All(ctx, "!", "straight from its birth/and on /"))
+	must(t, session.Quit(ctx))
 	judge()
 }
 
@@ -141,7 +166,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 func TestSteerPassesOver(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steered())
+	s := bringUp(ctx, t, steering(true))
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
 	s.ready(ctx, t, "glass", "reich", "adams")
 	must(t, servers["reich"].Stop())
@@ -167,10 +192,10 @@ func TestSteerPassesOver(t *testing.T) {
 	s.ready(ctx, t, "glass", "reich")
 }
 
-// steered has the contact node decide at the SYN.
-func steered() cluster.Option {
+// steering has the contact node decide at the SYN, or accept clients and hand them over.
+func steering(on bool) cluster.Option {
 	service := cluster.Echo()
-	service.Extra = []string{"steer = true"}
+	service.Extra = []string{fmt.Sprintf("steer = %v", on)}
 	return cluster.WithServices(service)
 }
 
@@ -178,7 +203,7 @@ func steered() cluster.Option {
 func TestNotSteered(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steering(false))
 	s.echoAt(ctx, t, "glass", "reich", "adams")
 	session := s.telnetFrom(ctx, t, s.Legacy)
 	must(t, session.Say(ctx, "handed over"))

@@ -53,6 +53,7 @@ func TestSIGTERMLeavesNoTrace(t *testing.T) {
 	if cmp.Equal(before, traces(ctx, t, c)) {
 		t.Fatal("the daemons changed nothing: the test shows nothing")
 	}
+	s.settled(ctx, t, "glass") // who has something to tell it meets a closed port else
 	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
 	for _, name := range traced {
 		if name == "modern" { // the replicas have ended

@@ -88,7 +88,7 @@ func newReplicas(connect func() *client.Client) *cobra.Command {
 }
 
 func printReplicas(w io.Writer, all []wire.Replica) error {
-	t := newTable(w, "SERVICE", "REPLICA", "STATE", "TOOK", "FAILED", "LAST FAILURE")
+	t := newTable(w, "SERVICE", "REPLICA", "STATE", "SAYS", "STEERED", "TOOK", "FAILED", "LAST FAILURE")
 	for _, r := range all {
 		state := "usable"
 		switch {
@@ -99,7 +99,7 @@ func printReplicas(w io.Writer, all []wire.Replica) error {
 		case !r.Excluded.IsZero():
 			state = "left out until " + r.Excluded.Local().Format(time.TimeOnly)
 		}
-		t.row(r.Service, r.Address, state, r.Accepted, r.Failed, r.Error)
+		t.row(r.Service, r.Address, state, r.Standing, r.Steered, r.Accepted, r.Failed, r.Error)
 	}
 	return t.flush()
 }

@@ -66,12 +66,13 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		return err
 	}
 	old := *state
-	waiting := p.keeper.has(f)
+	waiting, undecided := p.keeper.has(f)
+	undecided = undecided && !r.Keep && r.Kind != dataplane.Held
 	if r.Keep {
 		p.keeper.hold(f)
 	}
 	// What was kept goes first: until it has, what comes is kept behind it.
-	state.keeping = whatIsKept(r, waiting)
+	state.keeping = whatIsKept(r, waiting && !undecided)
 	if state.Kind != r.Kind || state.Peer != r.Peer {
 		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
 	}
@@ -94,7 +95,10 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	if !waiting || r.Keep {
 		return nil
 	}
-	if r.Kind == dataplane.Held {
+	switch {
+	case undecided:
+		return p.keeper.settle(f)
+	case r.Kind == dataplane.Held:
 		return p.keeper.discard(f)
 	}
 	return p.keeper.release(f, func() error { return p.endKeeping(f, state) })

@@ -19,7 +19,8 @@ import (
 
 const (
 	distributionRounds = 3
-	legacyEach         = 300 // connections of one round
+	legacyEach         = 300  // connections of one round
+	steeredEach        = 1500 // the same where no endpoint has to move
 	// modernEach is less, for a correspondent answers 64 tests a second and link
 	// (rr.ResponderConfig), 256 at once, and all of these clients are one.
 	modernEach          = 60
@@ -35,11 +36,23 @@ const (
 // the clients too, so the processor time of the contact node's daemon is there
 // beside.
 func measureDistribution(ctx context.Context, tb lab.TB, b *bench) error {
+	return distribute(ctx, tb, b, "distributed", false, legacyEach)
+}
+
+// measureSteering does the same where the contact node decides at the SYN, so that no
+// endpoint has to move.
+func measureSteering(ctx context.Context, tb lab.TB, b *bench) error {
+	return distribute(ctx, tb, b, "steered", true, steeredEach)
+}
+
+func distribute(ctx context.Context, tb lab.TB, b *bench, name string, steer bool, each int) error {
 	if err := cluster.Build(ctx, b.bin, "./cmd/...", "./examples/..."); err != nil {
 		return err
 	}
 	n := lab.Thesis(tb)
-	c, err := cluster.New(ctx, tb, n, b.bin, cluster.WithReplicas("glass", "reich"))
+	service := cluster.Echo()
+	service.Extra = []string{"steer = " + strconv.FormatBool(steer)}
+	c, err := cluster.New(ctx, tb, n, b.bin, cluster.WithReplicas("glass", "reich"), cluster.WithServices(service))
 	if err != nil {
 		return err
 	}
@@ -54,22 +67,27 @@ func measureDistribution(ctx context.Context, tb lab.TB, b *bench) error {
 	if err := c.WaitServing(ctx, daemons, "echo", "reich"); err != nil {
 		return err
 	}
+	if steer {
+		if err := c.WaitSteering(ctx, daemons["glass"], "reich"); err != nil {
+			return err
+		}
+	}
 	plain, err := startAcceptLoop(ctx, n.Glass)
 	if err != nil {
 		return err
 	}
 	contact := netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 4000)
 	loop := netip.AddrPortFrom(site("glass").Addr, acceptLoopPort)
-	here := make([]netip.Addr, legacyEach) // the host's own address, for all
+	here := make([]netip.Addr, each) // the host's own address, for all
 	for _, kind := range []struct {
 		name string
 		host *lab.Host
 		from func(round int) []netip.Addr
 	}{
-		{"distributed_modern", n.Modern, func(round int) []netip.Addr {
+		{name + "_modern", n.Modern, func(round int) []netip.Addr {
 			return fresh[round*modernEach:][:modernEach]
 		}},
-		{"distributed_legacy", n.Legacy, func(int) []netip.Addr { return here }},
+		{name + "_legacy", n.Legacy, func(int) []netip.Addr { return here }},
 	} {
 		var ours, theirs, oursTime, theirsTime []float64
 		for round := range distributionRounds {

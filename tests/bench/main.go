@@ -10,7 +10,7 @@
 //   - whole handoffs between two replicas, daemons and all: how many a second,
 //     and processor time of both daemons for each, against the bare move;
 //   - connections distributed to another replica at the contact node against a
-//     plain accept loop there;
+//     plain accept loop there, handed off, and steered at their SYN;
 //   - a page of Apache (thesis §6.3.2), distributed, against straight from it;
 //   - what a home agent forwards through its tunnels against what the same host's
 //     kernel forwards plainly;
@@ -47,6 +47,7 @@ var parts = []part{
 	{name: "throughput", run: measureThroughput},
 	{name: "handoff", run: measureHandoffs},
 	{name: "distribution", run: measureDistribution},
+	{name: "steering", run: measureSteering},
 	{name: "web", run: measureWeb},
 	{name: "homeagent", run: measureHomeAgent},
 	{name: "bindings", run: measureBindings},

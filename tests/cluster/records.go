@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vanycast/vanycast/api/wire"
@@ -71,6 +72,28 @@ func (c *Cluster) WaitServing(ctx context.Context, daemons map[string]*Daemon, s
 		}
 		if !contact {
 			return errors.New("no replica is contact node")
+		}
+		return nil
+	})
+}
+
+// WaitSteering waits until the contact node has heard of each of these replicas that
+// it takes new connections, and of no other.
+func (c *Cluster) WaitSteering(ctx context.Context, contactNode *Daemon, hosts ...string) error {
+	want := map[netip.Addr]bool{}
+	for _, name := range hosts {
+		site, _ := lab.SiteOf(name)
+		want[site.Addr] = true
+	}
+	return lab.WaitFor(ctx, func() error {
+		var replicas []wire.Replica
+		if err := contactNode.Get(ctx, wire.PathReplicas, &replicas); err != nil {
+			return err
+		}
+		for _, r := range replicas {
+			if ready := r.Standing == "listening, steered"; !r.Self && ready != want[r.Address] {
+				return fmt.Errorf("%v: %q", r.Address, r.Standing)
+			}
 		}
 		return nil
 	})
