@@ -119,6 +119,14 @@ func listenService(t *testing.T, s *Service) *ServerSocket {
 	return ss
 }
 
+// handOff hands a client off and waits for the outcome.
+func handOff(ss *ServerSocket, k uint64, target netip.Addr) (back *Taken, err error) {
+	told := make(chan struct{})
+	ss.Handoff(k, target, nil, false, func(t *Taken, e error) { back, err = t, e; close(told) })
+	<-told
+	return back, err
+}
+
 func acceptService(t *testing.T, ss *ServerSocket) *Taken {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -253,7 +261,7 @@ func TestNoMobileIPv6(t *testing.T) {
 	if _, err := io.ReadFull(c, b); err != nil {
 		t.Fatal(err)
 	}
-	back, err := ss.Handoff(t.Context(), a.Key, netip.Addr{}, nil, false)
+	back, err := handOff(ss, a.Key, netip.Addr{})
 	if !errors.Is(err, handoff.ErrNoMobileIPv6) || back == nil {
 		t.Fatalf("Handoff: %v, %v", back, err)
 	}
@@ -285,7 +293,7 @@ func TestBind(t *testing.T) {
 			t.Errorf("bound %d times before the handoff", n)
 		}
 	}()
-	back, err := ss.Handoff(t.Context(), a.Key, hosts["reich"], nil, false)
+	back, err := handOff(ss, a.Key, hosts["reich"])
 	if err == nil || back == nil {
 		t.Fatalf("Handoff: %v, %v", back, err)
 	}
@@ -391,7 +399,7 @@ func TestCloseServiceMoving(t *testing.T) {
 	a.Client.FD, a.FD = -1, a.Client.FD
 	asked := make(chan error)
 	go func() {
-		back, err := ss.Handoff(context.Background(), a.Key, hosts["reich"], nil, false)
+		back, err := handOff(ss, a.Key, hosts["reich"])
 		if back != nil {
 			back.Close()
 		}

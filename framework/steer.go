@@ -157,6 +157,6 @@ func (s *Service) Steer(client netip.AddrPort, served netip.Addr) (target netip.
 	if target, ok = p.Select(ch.view, ch.exclude); !ok || !ch.view.Listening && target == s.cfg.Self {
 		return netip.Addr{}, false
 	}
-	s.post(func() { s.core.steered(time.Now(), client, target) })
+	s.event(func() { s.core.steered(time.Now(), client, target) })
 	return target, true
 }
