@@ -240,7 +240,7 @@ func (s *Service) keepTime() {
 
 // Admit says whether a client that a peer offers can be taken: nil keeps a place
 // for it for a while; else the error is a *handoff.RefusedError.
-func (s *Service) Admit(_ context.Context, o handoff.Offer) error {
+func (s *Service) Admit(o handoff.Offer) error {
 	var err error
 	if s.call(func() { err = s.core.admit(time.Now(), o) }) != nil {
 		return &handoff.RefusedError{Reason: handoff.ReasonDraining}

@@ -24,7 +24,7 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 		r := refusal(err, otherwise)
 		return g.reply(Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}), nil
 	}
-	if err := g.admit(ctx, o.Offer); err != nil {
+	if err := g.admit(o.Offer); err != nil {
 		return refuse(err, ReasonUnspecified)
 	}
 	g.awaitLeft(ctx, o.Offer)
@@ -109,14 +109,14 @@ func (g *Agent) awaitReady(ctx context.Context, o Offer) {
 }
 
 // admit says why a client cannot be taken, nil if it can.
-func (g *Agent) admit(ctx context.Context, o Offer) error {
+func (g *Agent) admit(o Offer) error {
 	if g.ctx.Err() != nil {
 		return &RefusedError{Reason: ReasonDraining}
 	}
 	if _, ok := g.d.Anycast(o.Contact, o.Client); !ok {
 		return &RefusedError{Reason: ReasonNoService, Text: fmt.Sprintf("contact address %s is not served here", o.Contact.Addr())}
 	}
-	return g.d.Admit(ctx, o)
+	return g.d.Admit(o)
 }
 
 func (g *Agent) malformed(from netip.Addr, err error) Outcome {
@@ -265,12 +265,7 @@ func (a *acceptance) perform(act Action) Event {
 	g, r, client := a.g, a.req, a.conn.client.Addr()
 	switch act.Kind {
 	case ActionAdmit:
-		budget := g.d.Timing.budget()
-		a.start(g, act.Kind, func(ctx context.Context) Event {
-			ctx, cancel := context.WithTimeout(ctx, budget)
-			defer cancel()
-			return result(g.admit(ctx, r.offer(a.from)))
-		})
+		return a.do(act.Kind, func() error { return g.admit(r.offer(a.from)) })
 	case ActionInsert:
 		e := a.do(act.Kind, a.insert)
 		e.Speaks = a.speaks
@@ -333,7 +328,7 @@ func (a *acceptance) perform(act Action) Event {
 // insert makes the connection on this host. If it was here before, its old
 // socket is in the way; while there is neither, what comes for it is dropped.
 func (a *acceptance) insert() error {
-	var ok bool
+	var ok, kept bool
 	if a.binder, ok = a.g.d.Anycast(a.conn.contact, a.conn.client); !ok {
 		return &RefusedError{Reason: ReasonNoService}
 	}
@@ -346,16 +341,23 @@ func (a *acceptance) insert() error {
 	} else if err := a.binder.Expect(a.from, true); err != nil {
 		// Packets may be lost then; TCP sends them again.
 		a.g.d.Logger.Warn("handoff: packets are not kept", "client", a.req.client, "contact", a.req.contact, "err", err)
+	} else {
+		kept = true
 	}
 	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
 	if buried {
-		a.g.hold(a.conn, a.binder)
+		if !kept { // else they reach nobody as it is
+			a.g.hold(a.conn, a.binder)
+		}
 		if err := old.Forget(); err != nil {
 			a.g.d.Logger.Warn("handoff: closing a buried connection", "client", a.req.client, "err", err)
 		}
 	}
 	var err error
 	if a.inserted, err = a.g.d.TCP.Insert(a.req.endpoint); err != nil {
+		if buried && kept {
+			a.g.hold(a.conn, a.binder)
+		}
 		return err
 	}
 	a.g.unhold(a.conn)
