@@ -47,7 +47,7 @@ type Service struct {
 }
 
 // keptGoroutines is how many wait for the next client to be distributed.
-const keptGoroutines = 64
+const keptGoroutines = 256
 
 // New makes a service and opens its listening socket; clients are accepted once
 // Run runs. The contact address need not be on the host yet.

@@ -175,7 +175,7 @@ func (g *Agent) serveOutcome(ctx context.Context, from netip.Addr, b []byte) ([]
 	case fresh:
 		g.outcomes.decide(at, Outcome{Verdict: VerdictUnknown}, time.Now())
 	case abort:
-		g.outcomes.stop(at)
+		at.stop()
 	}
 	return g.reply(g.await(ctx, at)), nil
 }
@@ -239,11 +239,13 @@ type acceptance struct {
 	arrived  func() // says that it is bound, too
 	fd       int
 	gap      time.Duration
+
+	aborted, closing *signal
 }
 
 func (a *acceptance) run() Outcome {
-	aborted := &signal{a.attempt.abort, func() Event { return Event{Kind: EventAbort} }}
-	closing := &signal{a.g.ctx.Done(), func() Event { return Event{Kind: EventGiveUp} }}
+	a.aborted = &signal{a.attempt.ctx.Done(), func() Event { return Event{Kind: EventAbort} }}
+	a.closing = &signal{a.g.ctx.Done(), func() Event { return Event{Kind: EventGiveUp} }}
 	e := Event{Kind: EventStart}
 	for {
 		next := Event{}
@@ -255,7 +257,7 @@ func (a *acceptance) run() Outcome {
 			next = a.perform(act)
 		}
 		if e = next; e.Kind == 0 {
-			e = a.wait(a.machine.Deadline(), aborted, closing)
+			e = a.wait(a.machine.Deadline(), a.aborted, a.closing)
 		}
 	}
 }
@@ -271,21 +273,22 @@ func (a *acceptance) perform(act Action) Event {
 		e.Speaks = a.speaks
 		return e
 	case ActionStart:
-		until := a.machine.Deadline()
-		a.start(g, act.Kind, func(ctx context.Context) Event {
-			if !a.speaks { // where it does its time only ends that we wait
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
-				defer cancel()
-			}
+		if !a.speaks {
+			return a.during(a.attempt.ctx, g, act.Kind, a.machine.Deadline(), func(ctx context.Context) Event {
+				return result(a.binder.Start(ctx, client, a.from, r.mark))
+			}, a.aborted, a.closing)
+		}
+		a.start(g, act.Kind, func(ctx context.Context) Event { // its time only ends that we wait
 			err := a.binder.Start(ctx, client, a.from, r.mark)
-			if err == nil && a.speaks {
+			if err == nil {
 				err = a.binder.Open(a.from)
 			}
 			return result(err)
 		})
 	case ActionStop:
-		a.cancel() // it reports all the same
+		if a.cancel != nil {
+			a.cancel() // it reports all the same
+		}
 	case ActionActivate:
 		return a.do(act.Kind, a.activate)
 	case ActionDeliver:
