@@ -75,7 +75,7 @@ func (n *Node) Preview(c Conn) Mark {
 // error that is also ErrUnsent left no trace; after another the anchor may or may
 // not have taken it: Reclaim at the donor finds out.
 func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
-	o, err := n.begin(c, m.Anchor)
+	o, err := n.begin(c, m)
 	if err != nil {
 		return &OpError{"start", c, fmt.Errorf("%w (%w)", err, ErrUnsent)}
 	}
@@ -101,8 +101,10 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 }
 
 // begin prepares the way for packets that come as soon as the anchor has taken
-// the update, before its answer.
-func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
+// the update, before its answer. Should another replica become contact node now, it is
+// told a number below the donor's: if the donor lives, its word counts; if not, what
+// the client sends comes here and draws no reset.
+func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o, err := n.ownOf(c)
@@ -110,7 +112,7 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 		return nil, err
 	}
 	ct := n.contacts[c.Contact.Addr()]
-	nodes := n.candidates(ct, anchor)
+	nodes := n.candidates(ct, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
@@ -120,6 +122,7 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 	}
 	n.open(o)
 	o.live, o.pending, o.held, o.lost, o.anchor, o.former = true, true, false, false, nodes[0], netip.Addr{}
+	o.sequence = m.Sequence - 1
 	if err := n.sync(c); err != nil {
 		n.drop(c)
 		return nil, err
