@@ -115,7 +115,7 @@ func (s *session) accept(n int) error {
 	s.accepts += n
 	s.mu.Unlock()
 	for range n {
-		if s.ss.AcceptFunc(s.accepted) != nil { // there will be no more clients
+		if s.ss.Accept(s.accepted) != nil { // there will be no more clients
 			s.accepted(nil)
 		}
 	}

@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -13,12 +12,8 @@ import (
 type ServerSocket struct {
 	s       *Service
 	id      socketID
-	waiters []*waiter // the Accepts, oldest first; for events
+	waiters []func(*Taken) // the Accepts, oldest first; for events
 }
-
-// waiter is an Accept. Its give is called once, with nil if there are no more clients,
-// in an event: it must not wait.
-type waiter struct{ give func(*Taken) }
 
 // Listen opens a server socket: from now on clients may be distributed to this
 // replica. The error wraps ErrUnknownPolicy or ErrClosed.
@@ -44,67 +39,14 @@ func (s *Service) Listen(o ListenOptions) (*ServerSocket, error) {
 	return ss, err
 }
 
-// Accept waits for a client and takes it. The error is the context's, or wraps
-// ErrClosed.
-func (ss *ServerSocket) Accept(ctx context.Context) (*Taken, error) {
-	ch := make(chan *Taken, 1)
-	w := &waiter{func(t *Taken) { ch <- t }}
-	if err := ss.wait(w); err != nil {
-		return nil, err
-	}
-	select {
-	case t := <-ch:
-		return orClosed(t)
-	case <-ctx.Done():
-	}
-	gone := false
-	ss.s.event(func() {
-		if i := slices.Index(ss.waiters, w); i >= 0 {
-			gone = true
-			ss.waiters = slices.Delete(ss.waiters, i, i+1)
-			ss.s.core.withdrawn(ss.id)
-		}
-	})
-	if gone {
-		return nil, ctx.Err()
-	}
-	t, err := orClosed(<-ch)
-	if err == nil { // a client came at the last moment
-		t.Close()
-		ss.Return(t.Key)
-	}
-	return nil, ctx.Err()
-}
-
-func orClosed(t *Taken) (*Taken, error) {
-	if t == nil {
-		return nil, ErrClosed
-	}
-	return t, nil
-}
-
-// AcceptFunc is Accept for who does not wait: give is called once, with a client, or
-// with nil if there will be none, unless Withdraw was before. It must neither wait
-// nor use the service.
-func (ss *ServerSocket) AcceptFunc(give func(*Taken)) error { return ss.wait(&waiter{give}) }
-
-// Withdraw ends the newest Accepts, at most n, and tells how many these were.
-func (ss *ServerSocket) Withdraw(n int) (withdrawn int) {
-	ss.s.event(func() {
-		withdrawn = min(n, len(ss.waiters))
-		ss.waiters = ss.waiters[:len(ss.waiters)-withdrawn]
-		for range withdrawn {
-			ss.s.core.withdrawn(ss.id)
-		}
-	})
-	return withdrawn
-}
-
-func (ss *ServerSocket) wait(w *waiter) error {
+// Accept waits for a client in the background: give is called once, with a client
+// that is taken by that or with nil if there will be none, unless Withdraw was before.
+// It must neither wait nor use the service. The error wraps ErrClosed.
+func (ss *ServerSocket) Accept(give func(*Taken)) error {
 	var err error
 	if cerr := ss.s.call(func() {
 		if err = ss.s.core.accepting(time.Now(), ss.id); err == nil {
-			ss.waiters = append(ss.waiters, w)
+			ss.waiters = append(ss.waiters, give)
 		}
 	}); cerr != nil {
 		return cerr
@@ -112,21 +54,33 @@ func (ss *ServerSocket) wait(w *waiter) error {
 	return err
 }
 
+// Withdraw ends the newest Accepts, at most n, and tells how many these were.
+func (ss *ServerSocket) Withdraw(n int) (withdrawn int) {
+	ss.s.event(func() {
+		withdrawn = min(n, len(ss.waiters))
+		ss.waiters = slices.Delete(ss.waiters, len(ss.waiters)-withdrawn, len(ss.waiters))
+		for range withdrawn {
+			ss.s.core.withdrawn(ss.id)
+		}
+	})
+	return withdrawn
+}
+
 // give hands a client to the oldest Accept. For events.
 func (ss *ServerSocket) give(t *Taken) bool {
 	if ss == nil || len(ss.waiters) == 0 {
 		return false
 	}
-	w := ss.waiters[0]
+	accepted := ss.waiters[0]
 	ss.waiters = slices.Delete(ss.waiters, 0, 1)
-	w.give(t)
+	accepted(t)
 	return true
 }
 
 // fail ends all Accepts. For events.
 func (ss *ServerSocket) fail() {
-	for _, w := range ss.waiters {
-		w.give(nil)
+	for _, accepted := range ss.waiters {
+		accepted(nil)
 	}
 	ss.waiters = nil
 }

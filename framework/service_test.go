@@ -129,14 +129,36 @@ func handOff(ss *ServerSocket, k uint64, target netip.Addr) (back *Taken, err er
 
 func acceptService(t *testing.T, ss *ServerSocket) *Taken {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	c, err := ss.Accept(ctx)
-	if err != nil {
+	taken := make(chan *Taken, 1)
+	if err := ss.Accept(func(c *Taken) { taken <- c }); err != nil {
 		t.Fatal(err)
+	}
+	c := <-taken
+	if c == nil {
+		t.Fatal("no more clients")
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// An Accept that is withdrawn gets nothing; the newest go first, and those that are
+// left are told of the end.
+func TestWithdraw(t *testing.T) {
+	s := startService(t, &fake{}, nil, nil)
+	ss := listenService(t, s)
+	var got []string
+	for _, name := range []string{"oldest", "newer", "newest"} {
+		if err := ss.Accept(func(c *Taken) { got = append(got, fmt.Sprint(name, c == nil)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ss.Withdraw(2); n != 2 {
+		t.Errorf("%d withdrawn, want 2", n)
+	}
+	ss.Close()
+	if n := ss.Withdraw(2); n != 0 || len(got) != 1 || got[0] != "oldesttrue" {
+		t.Errorf("%d withdrawn after the end; told %v", n, got)
+	}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -414,7 +436,7 @@ func TestCloseServiceMoving(t *testing.T) {
 		t.Errorf("client reads %q, %v; want its end", b, err)
 	}
 	c.Close()
-	if _, err := ss.Accept(t.Context()); !errors.Is(err, ErrClosed) {
+	if err := ss.Accept(func(*Taken) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Accept: %v", err)
 	}
 }
