@@ -134,7 +134,7 @@ func (p *replica) Handoff(ctx context.Context, c *handoff.Client, target netip.A
 	if err != nil {
 		return err
 	}
-	if err := to.service.Admit(ctx, handoff.Offer{ID: c.ID, Service: c.Service, Contact: c.Local, Client: c.Remote, From: p.careOf, StateBytes: len(c.State)}); err != nil {
+	if err := to.service.Admit(handoff.Offer{ID: c.ID, Service: c.Service, Contact: c.Local, Client: c.Remote, From: p.careOf, StateBytes: len(c.State)}); err != nil {
 		return err
 	}
 	moved := *c

@@ -61,6 +61,7 @@ type coreConfig struct {
 type contact struct {
 	Contact
 	contactNode netip.Addr // whom to ask for home tests
+	told        told       // what package relay knows of that
 	epoch       *uint16    // the number of the last home registration known, ours or another's
 	active      bool       // registered at the home agent: we are the contact node
 	flows       bool       // active, and the home agent takes flow bindings
@@ -68,6 +69,12 @@ type contact struct {
 	waiter      opID       // of Active or Close
 	closing     bool
 	retry       time.Time // when to register again, if not zero
+}
+
+// told is the contact node that somebody was told of, if he was.
+type told struct {
+	node netip.Addr
+	once bool
 }
 
 // client is what is known of one client of one contact address.

@@ -156,7 +156,10 @@ func (n *Node) event(f func(now time.Time)) {
 	f(n.deps.Now())
 	n.perform()
 	for home, ct := range n.core.contacts {
-		n.relay.SetContactNode(home, ct.contactNode)
+		if now := (told{ct.contactNode, true}); ct.told != now {
+			ct.told = now
+			n.relay.SetContactNode(home, ct.contactNode)
+		}
 	}
 	// Most events make timers later or take them away: it is enough to see that
 	// when the time comes.
@@ -188,16 +191,19 @@ func (n *Node) wait(ctx context.Context, timeout time.Duration, begin func(now t
 		return r.token, r.err
 	default:
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
-	defer cancel()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	cause := ErrTimeout
 	select {
 	case r := <-ch:
 		return r.token, r.err
 	case <-n.background.Done():
 		return rr.HomeToken{}, fmt.Errorf("anycast: %w", ErrClosed)
 	case <-ctx.Done():
+		cause = context.Cause(ctx)
+	case <-timer.C:
 	}
-	n.event(func(now time.Time) { n.core.cancel(now, id, context.Cause(ctx)) })
+	n.event(func(now time.Time) { n.core.cancel(now, id, cause) })
 	select {
 	case r := <-ch:
 		return r.token, r.err

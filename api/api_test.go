@@ -45,7 +45,7 @@ func (b *backend) Bindings() []wire.Binding {
 	return []wire.Binding{{Role: "replica", Home: status.CareOf, Sequence: 7}}
 }
 func (b *backend) Handoffs() []wire.Handoff {
-	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Mode: handoff.ModePrepared, Gap: 1500 * time.Microsecond, Phases: map[string]time.Duration{"freeze": time.Millisecond}})}
+	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Mode: handoff.ModePrepared, Gap: 1500 * time.Microsecond, Phases: []handoff.Phase{{Action: handoff.ActionFreeze, Took: time.Millisecond}}})}
 }
 func (b *backend) Service(name string) (*framework.Service, bool) { return b.svc, name == "echo" }
 

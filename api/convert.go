@@ -37,11 +37,11 @@ func Handoff(r handoff.Record) wire.Handoff {
 		ID: r.ID, Service: r.Service, Client: r.Client, Contact: r.Contact, From: r.From, To: r.To,
 		Role: string(r.Role), Mode: r.Mode.String(), Started: r.Started, Gap: milliseconds(r.Gap), Bytes: r.Bytes, Error: r.Err,
 	}
-	for name, d := range r.Phases {
+	for _, p := range r.Phases {
 		if h.Phases == nil {
 			h.Phases = make(map[string]float64, len(r.Phases))
 		}
-		h.Phases[name] = milliseconds(d)
+		h.Phases[p.Action.String()] = milliseconds(p.Took)
 	}
 	return h
 }

@@ -26,17 +26,16 @@ type session struct {
 
 	work sync.WaitGroup
 
+	out *outbox
+
 	mu       sync.Mutex
-	accepts  []*accept                     // that wait, oldest first
-	handoffs map[uint64]context.CancelFunc // by client
-	prepares int                           // under way
+	accepts  int             // that wait
+	handoffs map[uint64]bool // under way, by client
+	prepares int             // under way
 }
 
-// accept is one client that the application wants.
-type accept struct{ cancel context.CancelFunc }
-
 func newSession(ctx context.Context, c *net.UnixConn, ss *framework.ServerSocket, log *slog.Logger) *session {
-	s := &session{wire: wire.NewSession(c), ss: ss, log: log, handoffs: make(map[uint64]context.CancelFunc)}
+	s := &session{wire: wire.NewSession(c), ss: ss, log: log, out: newOutbox(), handoffs: make(map[uint64]bool)}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	return s
 }
@@ -46,6 +45,7 @@ func newSession(ctx context.Context, c *net.UnixConn, ss *framework.ServerSocket
 func (s *session) run() {
 	unhook := context.AfterFunc(s.ctx, func() { s.wire.Close() })
 	defer unhook()
+	s.work.Go(func() { s.out.run(s.send) })
 	var err error
 	for err == nil {
 		var f *wire.Frame
@@ -64,6 +64,7 @@ func (s *session) run() {
 	s.stop()
 	s.ss.Abandon()
 	s.wire.Close()
+	s.out.close()
 	s.work.Wait()
 }
 
@@ -86,10 +87,11 @@ func (s *session) handle(f *wire.Frame) error {
 		return s.handoff(f)
 	case wire.KindCancel:
 		s.mu.Lock()
-		if cancel := s.handoffs[f.Client]; cancel != nil {
-			cancel()
-		}
+		underWay := s.handoffs[f.Client]
 		s.mu.Unlock()
+		if underWay {
+			s.ss.CancelHandoff(f.Client)
+		}
 	case wire.KindPrepare:
 		return s.prepare(f)
 	case wire.KindAdopt:
@@ -106,45 +108,40 @@ func (s *session) handle(f *wire.Frame) error {
 // accept waits for n more clients.
 func (s *session) accept(n int) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.accepts)+n > wire.MaxCredits {
+	if s.accepts+n > wire.MaxCredits {
+		s.mu.Unlock()
 		return fmt.Errorf("%w: more than %d clients wanted at one time", wire.ErrFrame, wire.MaxCredits)
 	}
+	s.accepts += n
+	s.mu.Unlock()
 	for range n {
-		ctx, cancel := context.WithCancel(s.ctx)
-		a := &accept{cancel}
-		s.accepts = append(s.accepts, a)
-		s.work.Go(func() { s.deliver(ctx, a) })
+		if s.ss.Accept(s.accepted) != nil { // there will be no more clients
+			s.accepted(nil)
+		}
 	}
 	return nil
 }
 
-// withdraw wants n fewer, the newest first.
-func (s *session) withdraw(n int) {
+// accepted is what an accept ends with: a client, or nil if there are no more.
+func (s *session) accepted(t *framework.Taken) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ; n > 0 && len(s.accepts) > 0; n-- {
-		last := len(s.accepts) - 1
-		s.accepts[last].cancel()
-		s.accepts = s.accepts[:last]
+	s.accepts--
+	s.mu.Unlock()
+	if t != nil {
+		s.out.put(letter{taken: t})
 	}
 }
 
-// deliver waits for a client and sends it.
-func (s *session) deliver(ctx context.Context, a *accept) {
-	t, err := s.ss.Accept(ctx)
-	a.cancel()
+// withdraw wants n fewer, the newest first.
+func (s *session) withdraw(n int) {
+	n = s.ss.Withdraw(n)
 	s.mu.Lock()
-	for i, x := range s.accepts {
-		if x == a {
-			s.accepts = append(s.accepts[:i], s.accepts[i+1:]...)
-			break
-		}
-	}
+	s.accepts -= n
 	s.mu.Unlock()
-	if err != nil { // withdrawn, or no more clients
-		return
-	}
+}
+
+// deliver sends a client.
+func (s *session) deliver(t *framework.Taken) {
 	defer t.Close()
 	m := &wire.Message{
 		Kind: wire.KindDelivered, Client: t.Key, ID: t.ID, Service: t.Service, Local: t.Local, Remote: t.Remote,
@@ -158,35 +155,47 @@ func (s *session) deliver(ctx context.Context, a *accept) {
 	}
 }
 
-// handoff hands a client off and sends the outcome.
+// handoff hands a client off.
 func (s *session) handoff(f *wire.Frame) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.handoffs[f.Client] != nil {
+	again := s.handoffs[f.Client]
+	s.handoffs[f.Client] = true
+	s.mu.Unlock()
+	if again {
 		return fmt.Errorf("%w: client %d is being handed off", wire.ErrFrame, f.Client)
 	}
-	ctx, cancel := context.WithCancel(s.ctx)
-	s.handoffs[f.Client] = cancel
-	s.work.Go(func() {
-		defer cancel()
-		t, err := s.ss.Handoff(ctx, f.Client, f.Target, f.State, f.Nonblocking)
+	s.ss.Handoff(f.Client, f.Target, f.State, f.Nonblocking, func(t *framework.Taken, err error) {
 		s.mu.Lock()
 		delete(s.handoffs, f.Client)
 		s.mu.Unlock()
-		m := &wire.Message{Kind: wire.KindResult, Client: f.Client}
-		fd := -1
-		if err != nil {
-			m.Failure = failure(err)
-		}
-		if t != nil {
-			defer t.Close()
-			fd = t.FD
-		} else if err != nil && m.Failure.Code != wire.CodeClosed && m.Failure.Code != wire.CodeUnknownClient {
-			m.Failure.Code = wire.CodeGone
-		}
-		s.wire.Send(m, nil, fd) // an error ends the session, and that closes the client
+		s.out.put(letter{outcome: true, client: f.Client, taken: t, err: err})
 	})
 	return nil
+}
+
+// result sends the outcome of a handoff.
+func (s *session) result(client uint64, t *framework.Taken, err error) {
+	m := &wire.Message{Kind: wire.KindResult, Client: client}
+	fd := -1
+	if err != nil {
+		m.Failure = failure(err)
+	}
+	if t != nil {
+		defer t.Close()
+		fd = t.FD
+	} else if err != nil && m.Failure.Code != wire.CodeClosed && m.Failure.Code != wire.CodeUnknownClient {
+		m.Failure.Code = wire.CodeGone
+	}
+	s.wire.Send(m, nil, fd) // an error ends the session, and that closes the client
+}
+
+// send sends what the service had to say.
+func (s *session) send(l letter) {
+	if l.outcome {
+		s.result(l.client, l.taken, l.err)
+	} else {
+		s.deliver(l.taken)
+	}
 }
 
 // adopt makes a client of the application's own connection.

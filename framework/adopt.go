@@ -29,7 +29,7 @@ func (ss *ServerSocket) Adopt(fd int, state []byte) (k, id uint64, err error) {
 	return k, id, err
 }
 
-// adopt is the event. For the loop.
+// adopt is the event.
 func (ss *ServerSocket) adopt(fd int, state []byte) (key, uint64, error) {
 	s := ss.s
 	if s.closing {

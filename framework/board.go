@@ -2,7 +2,7 @@ package framework
 
 import "sync"
 
-// board is where the loop puts up what the replica says of itself, for those who
+// board is where events put up what the replica says of itself, for those who
 // ask.
 type board struct {
 	mu      sync.Mutex
@@ -13,7 +13,7 @@ type board struct {
 
 func newBoard() *board { return &board{number: 1, changed: make(chan struct{})} }
 
-// put is called by the loop after each event.
+// put is called after each event.
 func (b *board) put(f standing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 )
 
-// conn is what the loop keeps of a client besides what core knows: the
+// conn is what the service keeps of a client besides what core knows: the
 // descriptor, the state, and what runs for it. While it is being moved its
 // client belongs to the agent.
 type conn struct {
@@ -28,7 +28,7 @@ type conn struct {
 	hurrying chan struct{} // closed: close at once
 }
 
-// hurry ends a running closeInOrder. For the loop.
+// hurry ends a running closeInOrder. For events.
 func (c *conn) hurry() {
 	if c.hurrying != nil {
 		c.once.Do(func() { close(c.hurrying) })
@@ -44,7 +44,7 @@ func (c *conn) endBind() {
 	}
 }
 
-// newConn is the event of an accepted connection. For the loop.
+// newConn is the event of an accepted connection.
 func (s *Service) newConn(fd int) {
 	local, lerr := unix.Getsockname(fd)
 	remote, rerr := unix.Getpeername(fd)
@@ -92,7 +92,7 @@ type Taken struct {
 	FailedErr error
 }
 
-// taken makes what the application gets. For the loop.
+// taken makes what the application gets. For events.
 func (s *Service) taken(k key) (*Taken, error) {
 	c, cl := s.conns[k], s.core.clients[k]
 	if c == nil || cl == nil {

@@ -16,9 +16,9 @@
 //
 // Nothing here waits for an application or a policy. All decisions are in core,
 // which is pure: each of its methods is an event with its time, and returns
-// actions. Service is the one loop that owns a core; it carries the actions
-// out, the long ones (policy, home test, handoff, closing) each in a goroutine
-// that reports back as an event. The scenarios in testdata replay events and
+// actions. Service owns a core and lets it have one event at a time, on the
+// goroutine that has it; it carries the actions out, the long ones (slow policies,
+// home test, handoff, closing) each in a goroutine that reports back as an event. The scenarios in testdata replay events and
 // show the actions.
 //
 // A client is one TCP connection. Its binding, and so its route, belongs to the

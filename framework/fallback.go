@@ -73,13 +73,13 @@ func (s *Service) watchProgress() {
 			return
 		case now := <-ticker.C:
 			if s.watching.Load() {
-				s.post(func() { s.look(now) })
+				s.event(func() { s.look(now) })
 			}
 		}
 	}
 }
 
-// look is the event. For the loop.
+// look is the event.
 func (s *Service) look(now time.Time) {
 	for _, k := range s.core.due(now) {
 		c := s.conns[k]

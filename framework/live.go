@@ -11,8 +11,8 @@ import (
 // Live counts the open connections here of each client address with one contact
 // address. All services of a contact address share one: a binding moves all that
 // a client has with the address, whatever the port. It has a lock of its own,
-// apart from the loops, because the anycast side asks while it holds a lock that
-// a loop may be waiting for.
+// apart from the services, because the anycast side asks while it holds a lock that
+// a service's event may be waiting for.
 type Live struct {
 	mu       sync.Mutex
 	byClient map[netip.Addr]int

@@ -28,7 +28,7 @@ func TestServicesOfOneAddress(t *testing.T) {
 	dialService(t, web)
 	other := acceptService(t, atWeb)
 
-	back, err := atEcho.Handoff(t.Context(), client.Key, hosts["reich"], nil, false)
+	back, err := handOff(atEcho, client.Key, hosts["reich"])
 	if !errors.Is(err, ErrShared) || back == nil {
 		t.Fatalf("handed off although the other service has a connection of the client: %v, %v", back, err)
 	}
@@ -36,7 +36,7 @@ func TestServicesOfOneAddress(t *testing.T) {
 	if err := atWeb.CloseClient(other.Key, false, nil); err != nil {
 		t.Fatal(err)
 	}
-	if back, err = atEcho.Handoff(t.Context(), client.Key, hosts["reich"], nil, false); err != nil {
+	if back, err = handOff(atEcho, client.Key, hosts["reich"]); err != nil {
 		t.Errorf("not handed off though it is the client's only connection: %v, %v", back, err)
 	}
 	if n := live.of(client.Remote.Addr()); n != 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 )
 
-// perform carries out one action. It belongs to the loop and never waits.
+// perform carries out one action. It belongs to an event and never waits.
 func (s *Service) perform(a action) {
 	switch a := a.(type) {
 	case askPolicy:
@@ -64,9 +64,14 @@ func (s *Service) askPolicy(a askPolicy) {
 		s.log.Error("policy", "err", err)
 		p = local{}
 	}
+	if IsEarly(p) { // and so quick
+		target, ok := p.Select(a.view, a.exclude)
+		s.core.selected(time.Now(), a.key, target, ok)
+		return
+	}
 	s.spawn(func() {
 		target, ok := p.Select(a.view, a.exclude)
-		s.post(func() { s.core.selected(time.Now(), a.key, target, ok) })
+		s.event(func() { s.core.selected(time.Now(), a.key, target, ok) })
 	})
 }
 
@@ -78,7 +83,7 @@ func (s *Service) probe(k key) {
 	s.spawn(func() {
 		defer cancel()
 		err := s.deps.Address.Probe(ctx, client)
-		s.post(func() { s.core.probed(time.Now(), k, err) })
+		s.event(func() { s.core.probed(time.Now(), k, err) })
 	})
 }
 
@@ -94,7 +99,7 @@ func (s *Service) move(a move) {
 		defer cancel()
 		c.endBind()
 		err := s.deps.Agent.Handoff(ctx, &c.client, a.target)
-		s.post(func() {
+		s.event(func() {
 			if c.client.FD >= 0 && err != nil {
 				s.guard(c.client.FD, a.key)
 			}
@@ -133,7 +138,7 @@ func (s *Service) bind(k key) {
 		if err != nil {
 			s.log.Debug("client is served through the tunnel", "client", client, "err", err)
 		}
-		s.post(func() { s.core.bindEnded(k, err) })
+		s.event(func() { s.core.bindEnded(k, err) })
 	})
 }
 
@@ -156,7 +161,7 @@ func (s *Service) closeConn(a closeConn) {
 		} else {
 			closeInOrder(fd, s.cfg.Linger, c.hurrying)
 		}
-		s.post(func() { s.core.closed(time.Now(), a.key) })
+		s.event(func() { s.core.closed(time.Now(), a.key) })
 	})
 }
 
@@ -189,26 +194,20 @@ func (s *Service) freeSlot(c *conn) {
 	}
 }
 
-// result is the answer to an application's handoff.
-type result struct {
-	back *Taken // the client, if it is the application's again
-	err  error
-}
-
+// answer ends the wait for a handoff.
 func (s *Service) answer(a answer) {
-	ch := s.answers[a.key]
+	give := s.answers[a.key]
 	delete(s.answers, a.key)
-	if ch == nil {
+	if give == nil {
 		return
 	}
-	r := result{err: a.err}
+	var back *Taken // the client, if it is the application's again
 	if cl := s.core.clients[a.key]; a.err != nil && cl != nil {
-		back, err := s.taken(a.key)
-		if err != nil {
+		var err error
+		if back, err = s.taken(a.key); err != nil {
 			s.core.closeAsked(cl.owner, a.key, false, nil)
-			r.err = fmt.Errorf("%w: %w: %w", a.err, handoff.ErrGone, err)
+			a.err = fmt.Errorf("%w: %w: %w", a.err, handoff.ErrGone, err)
 		}
-		r.back = back
 	}
-	ch <- r
+	give(back, a.err)
 }

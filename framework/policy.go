@@ -26,8 +26,8 @@ type View struct {
 }
 
 // Policy selects the replica that serves a client (thesis §5.4.1). Its methods
-// are called from many goroutines at once, never from the service's loop, but for
-// Early ones: a slow policy delays only the client it is asked about.
+// are called from many goroutines at once, unless it is an Early one never in the
+// service's events: a slow policy delays only the client it is asked about.
 type Policy interface {
 	// Select gives the target for a client, never one of exclude: these were
 	// tried already. Selecting Self means the local application. False: there

@@ -55,7 +55,7 @@ func (ss *ServerSocket) Prepare(ctx context.Context, k uint64, target netip.Addr
 	if err != nil {
 		return err
 	}
-	defer s.post(func() { s.preparing-- })
+	defer s.event(func() { s.preparing-- })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()

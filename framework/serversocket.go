@@ -1,7 +1,6 @@
 package framework
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -13,7 +12,7 @@ import (
 type ServerSocket struct {
 	s       *Service
 	id      socketID
-	waiters []chan *Taken // the Accepts, oldest first; the loop's
+	waiters []func(*Taken) // the Accepts, oldest first; for events
 }
 
 // Listen opens a server socket: from now on clients may be distributed to this
@@ -40,58 +39,48 @@ func (s *Service) Listen(o ListenOptions) (*ServerSocket, error) {
 	return ss, err
 }
 
-// Accept waits for a client and takes it. The error is the context's, or wraps
-// ErrClosed.
-func (ss *ServerSocket) Accept(ctx context.Context) (*Taken, error) {
-	w := make(chan *Taken, 1)
+// Accept waits for a client in the background: give is called once, with a client
+// that is taken by that or with nil if there will be none, unless Withdraw was before.
+// It must neither wait nor use the service. The error wraps ErrClosed.
+func (ss *ServerSocket) Accept(give func(*Taken)) error {
 	var err error
 	if cerr := ss.s.call(func() {
 		if err = ss.s.core.accepting(time.Now(), ss.id); err == nil {
-			ss.waiters = append(ss.waiters, w)
+			ss.waiters = append(ss.waiters, give)
 		}
 	}); cerr != nil {
-		return nil, cerr
+		return cerr
 	}
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case t, ok := <-w:
-		if !ok {
-			return nil, ErrClosed
-		}
-		return t, nil
-	case <-ctx.Done():
-	}
-	ss.s.call(func() {
-		if i := slices.Index(ss.waiters, w); i >= 0 {
-			ss.waiters = slices.Delete(ss.waiters, i, i+1)
-			ss.s.core.withdrawn(ss.id)
-			close(w)
-		}
-	})
-	if t, ok := <-w; ok { // a client came at the last moment
-		t.Close()
-		ss.Return(t.Key)
-	}
-	return nil, ctx.Err()
+	return err
 }
 
-// give hands a client to the oldest Accept. For the loop.
+// Withdraw ends the newest Accepts, at most n, and tells how many these were.
+func (ss *ServerSocket) Withdraw(n int) (withdrawn int) {
+	ss.s.event(func() {
+		withdrawn = min(n, len(ss.waiters))
+		ss.waiters = slices.Delete(ss.waiters, len(ss.waiters)-withdrawn, len(ss.waiters))
+		for range withdrawn {
+			ss.s.core.withdrawn(ss.id)
+		}
+	})
+	return withdrawn
+}
+
+// give hands a client to the oldest Accept. For events.
 func (ss *ServerSocket) give(t *Taken) bool {
 	if ss == nil || len(ss.waiters) == 0 {
 		return false
 	}
-	w := ss.waiters[0]
+	accepted := ss.waiters[0]
 	ss.waiters = slices.Delete(ss.waiters, 0, 1)
-	w <- t
+	accepted(t)
 	return true
 }
 
-// fail ends all Accepts. For the loop.
+// fail ends all Accepts. For events.
 func (ss *ServerSocket) fail() {
-	for _, w := range ss.waiters {
-		close(w)
+	for _, accepted := range ss.waiters {
+		accepted(nil)
 	}
 	ss.waiters = nil
 }
@@ -133,42 +122,34 @@ func (ss *ServerSocket) CloseClient(k uint64, abort bool, clear *bool) error {
 
 // Handoff hands a client off, with its state, to target or, if that is not
 // valid, to a replica that the policy chooses. The application must have closed
-// its descriptor. Blocking, it waits for the outcome, else only for the first
+// its descriptor. Blocking, done is told of the outcome, else only of the first
 // target; a client whose handoff fails after that comes through Accept again,
 // with Failed and FailedErr set.
 //
-// Where it returns an error and a client, that is the application's again. An
-// error without a client (it wraps handoff.ErrGone, ErrUnknownClient or
-// ErrClosed) means that the client is not here. The end of the context ends the
-// handoff if that is still possible; its outcome is waited for all the same.
-func (ss *ServerSocket) Handoff(ctx context.Context, k uint64, target netip.Addr, state []byte, nonblocking bool) (*Taken, error) {
+// With an error and a client, that is the application's again. An error without a
+// client (it wraps handoff.ErrGone, ErrUnknownClient or ErrClosed) means that the
+// client is not here. done is called once, also if Handoff has not returned yet; it
+// must neither wait nor use the service.
+func (ss *ServerSocket) Handoff(k uint64, target netip.Addr, state []byte, nonblocking bool, done func(*Taken, error)) {
 	s := ss.s
-	ch := make(chan result, 1)
-	if err := s.call(func() {
+	if !s.event(func() {
 		cl := s.core.held(ss.id, key(k))
 		if cl == nil {
-			ch <- result{err: ErrUnknownClient}
+			done(nil, ErrUnknownClient)
 			return
 		}
 		s.conns[cl.key].client.State = state
-		s.answers[cl.key] = ch
+		s.answers[cl.key] = done
 		if err := s.core.handoffAsked(time.Now(), ss.id, cl.key, target, nonblocking); err != nil {
 			s.answer(answer{cl.key, err})
 		}
-	}); err != nil {
-		return nil, err
+	}) {
+		done(nil, ErrClosed)
 	}
-	select {
-	case r := <-ch:
-		return r.back, r.err
-	case <-ctx.Done():
-		s.post(func() { s.core.handoffCanceled(key(k)) })
-	case <-s.ended:
-	}
-	select {
-	case r := <-ch:
-		return r.back, r.err
-	case <-s.ended:
-		return nil, ErrClosed
-	}
+}
+
+// CancelHandoff ends the handoff of a client if that is still possible; its outcome
+// is told all the same.
+func (ss *ServerSocket) CancelHandoff(k uint64) {
+	ss.s.event(func() { ss.s.core.handoffCanceled(key(k)) })
 }

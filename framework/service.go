@@ -22,21 +22,24 @@ type Service struct {
 	ln    *listener
 	watch *watcher
 
-	calls chan func()   // events, each run by the loop
-	ended chan struct{} // the loop is over
+	ended chan struct{} // closed when over
+	kick  chan struct{} // there is something to wait for that comes sooner
 	ctx   context.Context
 	stop  context.CancelFunc // ends probes, binds and handoffs
 	crew  *crew.Crew         // that does it
-	work  sync.WaitGroup     // what the loop started
+	work  sync.WaitGroup     // what was started
 	slots chan struct{}      // one for each client that may be distributed at one time
 
-	// What follows belongs to the loop.
+	// mu makes events follow one another; what follows is theirs.
+	mu       sync.Mutex
+	over     bool      // all clients are closed, and there will be no more
+	armed    time.Time // when keepTime looks at the time, zero if it does not
 	core     *core
 	standing *board
 	watching atomic.Bool // some connections are watched for their progress
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
-	answers  map[key]chan<- result
+	answers  map[key]func(*Taken, error)
 	policies map[string]Policy
 	closing  bool
 
@@ -44,7 +47,7 @@ type Service struct {
 }
 
 // keptGoroutines is how many wait for the next client to be distributed.
-const keptGoroutines = 64
+const keptGoroutines = 256
 
 // New makes a service and opens its listening socket; clients are accepted once
 // Run runs. The contact address need not be on the host yet.
@@ -71,14 +74,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	cfg.fallsBack = deps.Fallback != nil
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
-		calls: make(chan func()), ended: make(chan struct{}),
+		ended: make(chan struct{}), kick: make(chan struct{}, 1),
 		crew:     crew.New(keptGoroutines),
 		slots:    make(chan struct{}, cfg.Backlog),
 		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
 		standing: newBoard(),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
-		answers:  make(map[key]chan<- result),
+		answers:  make(map[key]func(*Taken, error)),
 		policies: make(map[string]Policy),
 	}
 	if _, err := s.policy(cfg.Policy); err != nil {
@@ -106,9 +109,8 @@ func (s *Service) Contact() netip.AddrPort { return s.ln.addr }
 // no more clients could be accepted.
 func (s *Service) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
-	loop := make(chan struct{})
-	go func() { defer close(loop); s.loop() }()
-	go s.watch.run(func(k key) { s.post(func() { s.core.finished(k) }) })
+	s.work.Go(s.keepTime)
+	go s.watch.run(func(k key) { s.event(func() { s.core.finished(k) }) })
 	go s.acceptClients(failed)
 	s.askStandings()
 	if s.deps.Fallback != nil {
@@ -119,7 +121,7 @@ func (s *Service) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
-	case <-loop:
+	case <-s.ended:
 	}
 	s.Close(context.WithoutCancel(ctx))
 	s.work.Wait()
@@ -131,7 +133,7 @@ func (s *Service) Run(ctx context.Context) error {
 // for that until the context ends; then what is left is closed at once. The
 // service must run or have run.
 func (s *Service) Close(ctx context.Context) error {
-	s.post(func() {
+	s.event(func() {
 		if s.closing {
 			return
 		}
@@ -149,7 +151,7 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-s.ended:
 		return nil
 	case <-ctx.Done():
-		s.post(func() {
+		s.event(func() {
 			for _, c := range s.conns {
 				c.hurry()
 			}
@@ -159,66 +161,86 @@ func (s *Service) Close(ctx context.Context) error {
 	}
 }
 
-// post has the loop run an event. It does nothing after the loop's end.
-func (s *Service) post(event func()) {
-	select {
-	case s.calls <- event:
-	case <-s.ended:
+// event lets the core have an event and carries out what it asks for; false if the
+// service is over. It never waits, and does not run in another event.
+func (s *Service) event(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return false
 	}
-}
-
-// call has the loop run an event and waits for it.
-func (s *Service) call(event func()) error {
-	done := make(chan struct{})
-	s.post(func() { defer close(done); event() })
-	select {
-	case <-done:
-		return nil
-	case <-s.ended:
-		select {
-		case <-done: // the loop ended with this very event
-			return nil
-		default:
-			return ErrClosed
+	f()
+	for acts := s.core.take(); len(acts) > 0; acts = s.core.take() {
+		for _, a := range acts {
+			s.perform(a)
 		}
 	}
+	s.standing.put(s.core.standing())
+	s.watching.Store(len(s.core.progress) > 0)
+	if s.closing && len(s.conns) == 0 {
+		s.end()
+		return true
+	}
+	// Most events make what is waited for later or take it away: it is enough to
+	// see that when the time comes.
+	if at, ok := s.core.next(); ok && (s.armed.IsZero() || at.Before(s.armed)) {
+		s.armed = at
+		select {
+		case s.kick <- struct{}{}:
+		default:
+		}
+	}
+	return true
 }
 
-// loop runs the events one after the other, carries out what each asks for, and
-// tells the core of the time.
-func (s *Service) loop() {
-	defer close(s.ended)
+// call is event for who wants to know by an error.
+func (s *Service) call(f func()) error {
+	if !s.event(f) {
+		return ErrClosed
+	}
+	return nil
+}
+
+// end is the end of the last event.
+func (s *Service) end() {
+	s.over = true
+	s.watch.close()
+	close(s.ended)
+	for _, answer := range s.answers {
+		answer(nil, ErrClosed)
+	}
+	s.answers = nil
+}
+
+// keepTime tells the core of the time until the service is over.
+func (s *Service) keepTime() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if at, ok := s.core.next(); ok {
-			timer.Reset(time.Until(at))
-		} else {
-			timer.Stop()
-		}
 		select {
-		case event := <-s.calls:
-			event()
-		case now := <-timer.C:
-			s.core.tick(now)
-		}
-		for acts := s.core.take(); len(acts) > 0; acts = s.core.take() {
-			for _, a := range acts {
-				s.perform(a)
-			}
-		}
-		s.standing.put(s.core.standing())
-		s.watching.Store(len(s.core.progress) > 0)
-		if s.closing && len(s.conns) == 0 {
-			s.watch.close()
+		case <-s.ended:
 			return
+		case <-s.kick:
+		case now := <-timer.C:
+			s.event(func() {
+				s.armed = time.Time{} // the event says what is next
+				s.core.tick(now)
+			})
+		}
+		s.mu.Lock()
+		at := s.armed
+		s.mu.Unlock()
+		if at.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(at))
 		}
 	}
 }
 
 // Admit says whether a client that a peer offers can be taken: nil keeps a place
 // for it for a while; else the error is a *handoff.RefusedError.
-func (s *Service) Admit(_ context.Context, o handoff.Offer) error {
+func (s *Service) Admit(o handoff.Offer) error {
 	var err error
 	if s.call(func() { err = s.core.admit(time.Now(), o) }) != nil {
 		return &handoff.RefusedError{Reason: handoff.ReasonDraining}

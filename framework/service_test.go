@@ -119,16 +119,46 @@ func listenService(t *testing.T, s *Service) *ServerSocket {
 	return ss
 }
 
+// handOff hands a client off and waits for the outcome.
+func handOff(ss *ServerSocket, k uint64, target netip.Addr) (back *Taken, err error) {
+	told := make(chan struct{})
+	ss.Handoff(k, target, nil, false, func(t *Taken, e error) { back, err = t, e; close(told) })
+	<-told
+	return back, err
+}
+
 func acceptService(t *testing.T, ss *ServerSocket) *Taken {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	c, err := ss.Accept(ctx)
-	if err != nil {
+	taken := make(chan *Taken, 1)
+	if err := ss.Accept(func(c *Taken) { taken <- c }); err != nil {
 		t.Fatal(err)
+	}
+	c := <-taken
+	if c == nil {
+		t.Fatal("no more clients")
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// An Accept that is withdrawn gets nothing; the newest go first, and those that are
+// left are told of the end.
+func TestWithdraw(t *testing.T) {
+	s := startService(t, &fake{}, nil, nil)
+	ss := listenService(t, s)
+	var got []string
+	for _, name := range []string{"oldest", "newer", "newest"} {
+		if err := ss.Accept(func(c *Taken) { got = append(got, fmt.Sprint(name, c == nil)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ss.Withdraw(2); n != 2 {
+		t.Errorf("%d withdrawn, want 2", n)
+	}
+	ss.Close()
+	if n := ss.Withdraw(2); n != 0 || len(got) != 1 || got[0] != "oldesttrue" {
+		t.Errorf("%d withdrawn after the end; told %v", n, got)
+	}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -253,7 +283,7 @@ func TestNoMobileIPv6(t *testing.T) {
 	if _, err := io.ReadFull(c, b); err != nil {
 		t.Fatal(err)
 	}
-	back, err := ss.Handoff(t.Context(), a.Key, netip.Addr{}, nil, false)
+	back, err := handOff(ss, a.Key, netip.Addr{})
 	if !errors.Is(err, handoff.ErrNoMobileIPv6) || back == nil {
 		t.Fatalf("Handoff: %v, %v", back, err)
 	}
@@ -285,7 +315,7 @@ func TestBind(t *testing.T) {
 			t.Errorf("bound %d times before the handoff", n)
 		}
 	}()
-	back, err := ss.Handoff(t.Context(), a.Key, hosts["reich"], nil, false)
+	back, err := handOff(ss, a.Key, hosts["reich"])
 	if err == nil || back == nil {
 		t.Fatalf("Handoff: %v, %v", back, err)
 	}
@@ -391,7 +421,7 @@ func TestCloseServiceMoving(t *testing.T) {
 	a.Client.FD, a.FD = -1, a.Client.FD
 	asked := make(chan error)
 	go func() {
-		back, err := ss.Handoff(context.Background(), a.Key, hosts["reich"], nil, false)
+		back, err := handOff(ss, a.Key, hosts["reich"])
 		if back != nil {
 			back.Close()
 		}
@@ -406,7 +436,7 @@ func TestCloseServiceMoving(t *testing.T) {
 		t.Errorf("client reads %q, %v; want its end", b, err)
 	}
 	c.Close()
-	if _, err := ss.Accept(t.Context()); !errors.Is(err, ErrClosed) {
+	if err := ss.Accept(func(*Taken) {}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Accept: %v", err)
 	}
 }

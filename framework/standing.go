@@ -120,7 +120,7 @@ func (s *Service) HandleStanding(ctx context.Context, _ netip.Addr, req []byte) 
 	}
 }
 
-// standing is what this replica says of itself. For the loop.
+// standing is what this replica says of itself.
 func (c *core) standing() standing {
 	var f standing
 	if len(c.sockets) > 0 {
@@ -172,7 +172,7 @@ func (s *Service) askStanding(a netip.Addr) {
 		if !s.deps.Address.IsContactNode() {
 			if failed || number != 0 { // it is asked anew when it counts again
 				number, failed = 0, false
-				s.post(func() { s.core.stood(a, 0, errNotAsked) })
+				s.event(func() { s.core.stood(a, 0, errNotAsked) })
 			}
 			timer.Reset(standingPause)
 			continue
@@ -181,7 +181,7 @@ func (s *Service) askStanding(a netip.Addr) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		s.post(func() { s.core.stood(a, f, err) })
+		s.event(func() { s.core.stood(a, f, err) })
 		switch {
 		case err == nil:
 			number, failed = n, false

@@ -36,8 +36,8 @@ func newWatcher() (*watcher, error) {
 	return &watcher{file, raw, fd}, nil
 }
 
-// add watches a connection until remove, or until it is over. It belongs to the
-// service's loop, as remove does.
+// add watches a connection until remove, or until it is over. It belongs to
+// events, as remove does.
 func (w *watcher) add(fd int, k key) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLONESHOT, Fd: int32(uint32(k)), Pad: int32(uint32(k >> 32))}
 	if err := unix.EpollCtl(w.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {

@@ -24,18 +24,19 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 		r := refusal(err, otherwise)
 		return g.reply(Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}), nil
 	}
-	if err := g.admit(ctx, o.Offer); err != nil {
+	binder, err := g.admit(o.Offer)
+	if err != nil {
 		return refuse(err, ReasonUnspecified)
 	}
 	g.awaitLeft(ctx, o.Offer)
 	mode := min(o.mode, g.d.Modes(o.Service))
 	if mode >= ModePrepared {
-		if err := g.prepare(ctx, o); err != nil {
+		if err := g.prepare(ctx, binder, o); err != nil {
 			return refuse(err, ReasonBind)
 		}
 	}
-	g.awaitReady(ctx, o.Offer)
-	if mode >= ModeSeamless && !g.expect(o) {
+	g.awaitReady(ctx, binder, o.Client.Addr())
+	if mode >= ModeSeamless && !g.expect(binder, o) {
 		mode = ModePrepared
 	}
 	return g.reply(Outcome{Verdict: VerdictAccepted, Mode: mode}), nil
@@ -43,9 +44,8 @@ func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]by
 
 // expect has the client's packets kept from now on, if that is possible. A donor
 // that offers a client that is served here does not get them.
-func (g *Agent) expect(o *offer) bool {
-	binder, ok := g.d.Anycast(o.Contact, o.Client)
-	if !ok || g.d.Serves(o.Contact, o.Client) {
+func (g *Agent) expect(binder Binder, o *offer) bool {
+	if g.d.Serves(o.Contact, o.Client) {
 		return false
 	}
 	if err := binder.Expect(o.From, false); err != nil {
@@ -57,11 +57,7 @@ func (g *Agent) expect(o *offer) bool {
 
 // prepare does return routability while the donor still serves the client: a
 // client that cannot be bound here is not frozen for it.
-func (g *Agent) prepare(ctx context.Context, o *offer) error {
-	binder, ok := g.d.Anycast(o.Contact, o.Client)
-	if !ok {
-		return &RefusedError{Reason: ReasonNoService}
-	}
+func (g *Agent) prepare(ctx context.Context, binder Binder, o *offer) error {
 	ctx, cancel := context.WithTimeout(ctx, g.d.Timing.preparing())
 	defer cancel()
 	return binder.Prepare(ctx, o.Client.Addr(), o.mark)
@@ -90,12 +86,8 @@ func (g *Agent) awaitLeft(ctx context.Context, o Offer) {
 
 // awaitReady lets the time pass in which the client may not be told of its new
 // server, while the old one serves it. It ends with the donor's patience.
-func (g *Agent) awaitReady(ctx context.Context, o Offer) {
-	binder, ok := g.d.Anycast(o.Contact, o.Client)
-	if !ok {
-		return
-	}
-	wait := time.Until(binder.Ready(o.Client.Addr()))
+func (g *Agent) awaitReady(ctx context.Context, binder Binder, client netip.Addr) {
+	wait := time.Until(binder.Ready(client))
 	if wait <= 0 {
 		return
 	}
@@ -108,15 +100,16 @@ func (g *Agent) awaitReady(ctx context.Context, o Offer) {
 	}
 }
 
-// admit says why a client cannot be taken, nil if it can.
-func (g *Agent) admit(ctx context.Context, o Offer) error {
+// admit gives the Binder of a client that can be taken, or says why it cannot.
+func (g *Agent) admit(o Offer) (Binder, error) {
 	if g.ctx.Err() != nil {
-		return &RefusedError{Reason: ReasonDraining}
+		return nil, &RefusedError{Reason: ReasonDraining}
 	}
-	if _, ok := g.d.Anycast(o.Contact, o.Client); !ok {
-		return &RefusedError{Reason: ReasonNoService, Text: fmt.Sprintf("contact address %s is not served here", o.Contact.Addr())}
+	binder, ok := g.d.Anycast(o.Contact, o.Client)
+	if !ok {
+		return nil, &RefusedError{Reason: ReasonNoService, Text: fmt.Sprintf("contact address %s is not served here", o.Contact.Addr())}
 	}
-	return g.d.Admit(ctx, o)
+	return binder, g.d.Admit(o)
 }
 
 func (g *Agent) malformed(from netip.Addr, err error) Outcome {
@@ -175,7 +168,7 @@ func (g *Agent) serveOutcome(ctx context.Context, from netip.Addr, b []byte) ([]
 	case fresh:
 		g.outcomes.decide(at, Outcome{Verdict: VerdictUnknown}, time.Now())
 	case abort:
-		g.outcomes.stop(at)
+		at.stop()
 	}
 	return g.reply(g.await(ctx, at)), nil
 }
@@ -239,11 +232,13 @@ type acceptance struct {
 	arrived  func() // says that it is bound, too
 	fd       int
 	gap      time.Duration
+
+	aborted, closing *signal
 }
 
 func (a *acceptance) run() Outcome {
-	aborted := &signal{a.attempt.abort, func() Event { return Event{Kind: EventAbort} }}
-	closing := &signal{a.g.ctx.Done(), func() Event { return Event{Kind: EventGiveUp} }}
+	a.aborted = &signal{a.attempt.ctx.Done(), func() Event { return Event{Kind: EventAbort} }}
+	a.closing = &signal{a.g.ctx.Done(), func() Event { return Event{Kind: EventGiveUp} }}
 	e := Event{Kind: EventStart}
 	for {
 		next := Event{}
@@ -255,7 +250,7 @@ func (a *acceptance) run() Outcome {
 			next = a.perform(act)
 		}
 		if e = next; e.Kind == 0 {
-			e = a.wait(a.machine.Deadline(), aborted, closing)
+			e = a.wait(a.machine.Deadline(), a.aborted, a.closing)
 		}
 	}
 }
@@ -265,32 +260,28 @@ func (a *acceptance) perform(act Action) Event {
 	g, r, client := a.g, a.req, a.conn.client.Addr()
 	switch act.Kind {
 	case ActionAdmit:
-		budget := g.d.Timing.budget()
-		a.start(g, act.Kind, func(ctx context.Context) Event {
-			ctx, cancel := context.WithTimeout(ctx, budget)
-			defer cancel()
-			return result(g.admit(ctx, r.offer(a.from)))
-		})
+		return a.do(act.Kind, func() (err error) { a.binder, err = g.admit(r.offer(a.from)); return err })
 	case ActionInsert:
 		e := a.do(act.Kind, a.insert)
 		e.Speaks = a.speaks
 		return e
 	case ActionStart:
-		until := a.machine.Deadline()
-		a.start(g, act.Kind, func(ctx context.Context) Event {
-			if !a.speaks { // where it does its time only ends that we wait
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
-				defer cancel()
-			}
+		if !a.speaks {
+			return a.during(a.attempt.ctx, g, act.Kind, a.machine.Deadline(), func(ctx context.Context) Event {
+				return result(a.binder.Start(ctx, client, a.from, r.mark))
+			}, a.aborted, a.closing)
+		}
+		a.start(g, act.Kind, func(ctx context.Context) Event { // its time only ends that we wait
 			err := a.binder.Start(ctx, client, a.from, r.mark)
-			if err == nil && a.speaks {
+			if err == nil {
 				err = a.binder.Open(a.from)
 			}
 			return result(err)
 		})
 	case ActionStop:
-		a.cancel() // it reports all the same
+		if a.cancel != nil {
+			a.cancel() // it reports all the same
+		}
 	case ActionActivate:
 		return a.do(act.Kind, a.activate)
 	case ActionDeliver:
@@ -333,10 +324,7 @@ func (a *acceptance) perform(act Action) Event {
 // insert makes the connection on this host. If it was here before, its old
 // socket is in the way; while there is neither, what comes for it is dropped.
 func (a *acceptance) insert() error {
-	var ok bool
-	if a.binder, ok = a.g.d.Anycast(a.conn.contact, a.conn.client); !ok {
-		return &RefusedError{Reason: ReasonNoService}
-	}
+	kept := false
 	if a.req.mode < ModeSeamless {
 		// What an earlier handoff of the same connection still does with its
 		// packets ends here.
@@ -346,16 +334,23 @@ func (a *acceptance) insert() error {
 	} else if err := a.binder.Expect(a.from, true); err != nil {
 		// Packets may be lost then; TCP sends them again.
 		a.g.d.Logger.Warn("handoff: packets are not kept", "client", a.req.client, "contact", a.req.contact, "err", err)
+	} else {
+		kept = true
 	}
 	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
 	if buried {
-		a.g.hold(a.conn, a.binder)
+		if !kept { // else they reach nobody as it is
+			a.g.hold(a.conn, a.binder)
+		}
 		if err := old.Forget(); err != nil {
 			a.g.d.Logger.Warn("handoff: closing a buried connection", "client", a.req.client, "err", err)
 		}
 	}
 	var err error
 	if a.inserted, err = a.g.d.TCP.Insert(a.req.endpoint); err != nil {
+		if buried && kept {
+			a.g.hold(a.conn, a.binder)
+		}
 		return err
 	}
 	a.g.unhold(a.conn)

@@ -52,7 +52,7 @@ type held struct {
 }
 
 // keptGoroutines is how many wait for the next handoff.
-const keptGoroutines = 64
+const keptGoroutines = 256
 
 // New makes an agent and answers the peers' handoffs from now on.
 func New(d Deps) *Agent {

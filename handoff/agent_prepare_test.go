@@ -227,7 +227,7 @@ func TestPrepareBounded(t *testing.T) {
 		host := w.Host(glass)
 		a := handoff.New(handoff.Deps{
 			Self: glass, Peers: host, Anycast: host.Anycast, TCP: host, MaxHandoffs: 2,
-			Admit: func(context.Context, handoff.Offer) error { return nil }, Deliver: func(*handoff.Client) {},
+			Admit: func(handoff.Offer) error { return nil }, Deliver: func(*handoff.Client) {},
 		})
 		defer a.Close()
 		connect := func(port uint16) *handoff.Client {

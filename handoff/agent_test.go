@@ -1,7 +1,6 @@
 package handoff_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"net/netip"
@@ -51,7 +50,7 @@ func newReplica(t *testing.T, w *handofftest.World, addr netip.Addr) *replica {
 	r := &replica{host: w.Host(addr), mode: handoff.ModeBest}
 	r.Agent = handoff.New(handoff.Deps{
 		Self: addr, Peers: r.host, Anycast: r.host.Anycast, TCP: r.host,
-		Admit: func(context.Context, handoff.Offer) error {
+		Admit: func(handoff.Offer) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.admit

@@ -141,8 +141,9 @@ type Deps struct {
 	// most to here; nil: ModeBest.
 	Modes func(service string) Mode
 	// Admit says whether a client can be taken: nil, or why not, best as a
-	// *RefusedError. It is asked for the offer and again when the client comes.
-	Admit func(ctx context.Context, o Offer) error
+	// *RefusedError. It is asked for the offer and again when the client comes,
+	// and does not wait.
+	Admit func(o Offer) error
 	// Serves tells whether a connection is served here: a donor that offers it
 	// does not have it. Nil: never.
 	Serves func(contact, client netip.AddrPort) bool

@@ -99,12 +99,16 @@ type donation struct {
 	started, frozenAt time.Time
 	gap               time.Duration
 	lost              bool // an acknowledgement was missed
+
+	ctx                context.Context // of who wanted the handoff
+	cancelled, closing *signal
 }
 
 func (d *donation) run(ctx context.Context) error {
 	d.started = time.Now()
-	cancelled := &signal{ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: context.Cause(ctx)} }}
-	closing := &signal{d.g.ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: ErrClosed} }}
+	d.ctx = ctx
+	d.cancelled = &signal{ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: context.Cause(ctx)} }}
+	d.closing = &signal{d.g.ctx.Done(), func() Event { return Event{Kind: EventCancel, Err: ErrClosed} }}
 	giveUp := &signal{d.g.giveUp, func() Event { return Event{Kind: EventGiveUp} }}
 	e := Event{Kind: EventStart}
 	for {
@@ -117,7 +121,7 @@ func (d *donation) run(ctx context.Context) error {
 			next = d.perform(a)
 		}
 		if e = next; e.Kind == 0 {
-			e = d.wait(d.machine.Deadline(), cancelled, closing, giveUp)
+			e = d.wait(d.machine.Deadline(), d.cancelled, d.closing, giveUp)
 		}
 	}
 }
@@ -127,9 +131,9 @@ func (d *donation) perform(a Action) Event {
 	client := d.c.Remote.Addr()
 	switch a.Kind {
 	case ActionOffer:
-		d.start(d.g, a.Kind, func(ctx context.Context) Event {
+		return d.during(d.ctx, d.g, a.Kind, d.machine.Deadline(), func(ctx context.Context) Event {
 			return d.g.offer(ctx, d.target, d.binder, offer{Offer: d.req.offer(d.g.d.Self), mode: d.machine.Mode()})
-		})
+		}, d.cancelled, d.closing)
 	case ActionFreeze:
 		d.frozenAt = time.Now()
 		e := d.do(a.Kind, d.freeze)
@@ -138,7 +142,9 @@ func (d *donation) perform(a Action) Event {
 	case ActionExtract:
 		return d.do(a.Kind, d.extract)
 	case ActionSend:
-		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.g.call(ctx, d.target, peer.KindHandoff, d.bytes) })
+		return d.during(d.ctx, d.g, a.Kind, d.machine.Deadline(), func(ctx context.Context) Event {
+			return d.g.call(ctx, d.target, peer.KindHandoff, d.bytes)
+		}, d.cancelled, d.closing)
 	case ActionAsk:
 		d.lost = true
 		msg := marshalQuestion(d.req.attempt, a.Abort)

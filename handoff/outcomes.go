@@ -2,6 +2,7 @@ package handoff
 
 import (
 	"container/list"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -30,8 +31,8 @@ type attempt struct {
 	decided chan struct{} // closed when outcome and at are there
 	outcome Outcome
 	at      time.Time
-	abort   chan struct{} // closed when the donor asks to stop
-	aborted bool
+	ctx     context.Context // ends when the donor asks to stop
+	stop    context.CancelFunc
 }
 
 func newOutcomes(limit int) *outcomes {
@@ -50,7 +51,8 @@ func (o *outcomes) begin(k attemptKey, now time.Time) (a *attempt, fresh bool) {
 	if len(o.m) >= o.limit {
 		return nil, false
 	}
-	a = &attempt{key: k, decided: make(chan struct{}), abort: make(chan struct{})}
+	a = &attempt{key: k, decided: make(chan struct{})}
+	a.ctx, a.stop = context.WithCancel(context.Background())
 	o.m[k] = a
 	return a, true
 }
@@ -62,16 +64,6 @@ func (o *outcomes) decide(a *attempt, out Outcome, now time.Time) {
 	a.outcome, a.at = out, now
 	o.done.PushBack(a)
 	close(a.decided)
-}
-
-// stop asks an attempt to stop.
-func (o *outcomes) stop(a *attempt) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !a.aborted {
-		a.aborted = true
-		close(a.abort)
-	}
 }
 
 func (o *outcomes) expire(now time.Time) {

@@ -31,10 +31,16 @@ type Record struct {
 	Gap time.Duration
 	// Bytes is the length of the message that carried the client.
 	Bytes int
-	// Phases is how long each step took, by the step's name.
-	Phases map[string]time.Duration
+	// Phases is how long each step took, in the order of the first of a kind.
+	Phases []Phase
 	// Err is why the client did not move, empty if it did.
 	Err string
+}
+
+// Phase is a kind of step of a handoff and how long it took.
+type Phase struct {
+	Action ActionKind
+	Took   time.Duration
 }
 
 // ring keeps the newest records.

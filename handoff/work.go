@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// work is the one action of a machine that is under way in the background.
+// work is the one action of a machine that is under way, in the background unless it
+// is one of the many: what every handoff does it does on one goroutine.
 type work struct {
 	result chan Event // of the action under way, nil if none
 	cancel context.CancelFunc
 	kind   ActionKind
 	began  time.Time
-	phases map[string]time.Duration
+	phases []Phase
 	timer  *time.Timer // of wait
+	late   Event       // the result of during, where that was cut short
 }
 
 // start begins an action in place of the former, which is cancelled and whose
@@ -52,17 +54,57 @@ func (w *work) begin(k ActionKind) { w.kind, w.began = k, time.Now() }
 
 func (w *work) end() {
 	if w.kind != 0 {
-		if w.phases == nil {
-			w.phases = make(map[string]time.Duration, 6)
-		}
-		w.phases[w.kind.String()] += time.Since(w.began)
+		w.took(w.kind, time.Since(w.began))
 	}
-	w.result, w.cancel, w.kind = nil, nil, 0
+	w.result, w.cancel, w.kind, w.late = nil, nil, 0, Event{}
+}
+
+func (w *work) took(k ActionKind, d time.Duration) {
+	for i := range w.phases {
+		if w.phases[i].Action == k {
+			w.phases[i].Took += d
+			return
+		}
+	}
+	if w.phases == nil {
+		w.phases = make([]Phase, 0, 6)
+	}
+	w.phases = append(w.phases, Phase{k, d})
+}
+
+// during does an action that waits for others on this goroutine, in place of the
+// former. It is cut short at the deadline, and by the signals, which are all that
+// end ctx and the agent's own. What cut it short is the event then; its result is
+// wait's, unless another action is begun.
+func (w *work) during(ctx context.Context, g *Agent, k ActionKind, deadline time.Time, f func(context.Context) Event, signals ...*signal) Event {
+	w.stop()
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errLate)
+	defer cancel()
+	defer context.AfterFunc(g.ctx, cancel)()
+	w.begin(k)
+	e := f(ctx)
+	w.end()
+	if ctx.Err() == nil || e.Kind == EventAnswer || e.Kind == EventDone {
+		return e
+	}
+	w.late = e
+	for _, s := range signals {
+		select {
+		case <-s.channel():
+			return s.fire()
+		default:
+		}
+	}
+	return Event{Kind: EventTick}
 }
 
 // wait returns the result of what is under way, or EventTick at the deadline, or
 // what a closed channel of others stands for; that channel is then forgotten.
 func (w *work) wait(deadline time.Time, others ...*signal) Event {
+	if e := w.late; e.Kind != 0 {
+		w.late = Event{}
+		return e
+	}
 	var tick <-chan time.Time
 	if !deadline.IsZero() {
 		if w.timer == nil {

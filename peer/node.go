@@ -46,7 +46,7 @@ const maxHandshakes = 64
 const maxConns = 8
 
 // keptGoroutines is how many wait for the next request.
-const keptGoroutines = 64
+const keptGoroutines = 256
 
 // Listen opens the channel: peers may connect from now on, and are answered
 // CodeUnknownKind until Handle was called.

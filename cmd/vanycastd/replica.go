@@ -306,12 +306,12 @@ func (r *replica) mode(service string) handoff.Mode {
 	return handoff.ModeBest
 }
 
-func (r *replica) admit(ctx context.Context, o handoff.Offer) error {
+func (r *replica) admit(o handoff.Offer) error {
 	s, ok := r.service(o.Service)
 	if !ok || s.Contact() != o.Contact {
 		return &handoff.RefusedError{Reason: handoff.ReasonNoService}
 	}
-	return s.Admit(ctx, o)
+	return s.Admit(o)
 }
 
 func (r *replica) deliver(c *handoff.Client) {

@@ -4,53 +4,65 @@
 // work that comes in great number, as the steps of a handoff do.
 package crew
 
-import "sync/atomic"
+import "sync"
 
 // Crew is some goroutines. Its methods are safe for concurrent use.
 type Crew struct {
-	tasks  chan func()
-	ended  chan struct{}
-	closed atomic.Bool
-	idle   atomic.Int32
-	most   int32
+	mu     sync.Mutex
+	idle   []chan func() // of those that wait, each its own; the last to wait works next, its stack is still warm
+	most   int
+	closed bool
 }
 
 // New makes a crew that keeps at most so many goroutines while there is nothing
 // to do. How many work at once is not bounded.
-func New(most int) *Crew {
-	return &Crew{tasks: make(chan func()), ended: make(chan struct{}), most: int32(most)}
-}
+func New(most int) *Crew { return &Crew{idle: make([]chan func(), 0, most), most: most} }
 
 // Go runs f, on a goroutine that waits for work or on a new one.
 func (c *Crew) Go(f func()) {
-	select {
-	case c.tasks <- f:
-	default:
+	c.mu.Lock()
+	last := len(c.idle) - 1
+	if last < 0 {
+		c.mu.Unlock()
 		go c.work(f)
+		return
 	}
+	task := c.idle[last]
+	c.idle = c.idle[:last]
+	c.mu.Unlock()
+	task <- f
 }
 
 // Close lets those go that wait for work. What runs goes on, and Go works as the
 // go statement does from now on.
 func (c *Crew) Close() {
-	if !c.closed.Swap(true) {
-		close(c.ended)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, task := range c.idle {
+		close(task)
 	}
+	c.idle = nil
 }
 
 func (c *Crew) work(f func()) {
-	for {
+	task := make(chan func(), 1) // who gives it does not wait
+	for f != nil {
 		f()
-		if c.idle.Add(1) > c.most {
-			c.idle.Add(-1)
+		if !c.wait(task) {
 			return
 		}
-		select {
-		case f = <-c.tasks:
-			c.idle.Add(-1)
-		case <-c.ended:
-			c.idle.Add(-1)
-			return
-		}
+		f = <-task
 	}
+}
+
+// wait joins those that wait for work, if they are not too many.
+func (c *Crew) wait(task chan func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.idle) >= c.most {
+		return false
+	}
+	c.idle = append(c.idle, task)
+	return true
 }

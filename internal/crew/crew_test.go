@@ -20,7 +20,7 @@ func TestAllRunAndFewStay(t *testing.T) {
 				c.Go(func() { defer wg.Done(); <-gate })
 			}
 			synctest.Wait()
-			if n := c.idle.Load(); n != 0 {
+			if n := c.waiting(); n != 0 {
 				t.Errorf("%d wait for work while there is more", n)
 			}
 			for range tasks {
@@ -28,14 +28,14 @@ func TestAllRunAndFewStay(t *testing.T) {
 			}
 			wg.Wait()
 			synctest.Wait()
-			if n := c.idle.Load(); n != most {
+			if n := c.waiting(); n != most {
 				t.Errorf("%d goroutines stayed, want %d", n, most)
 			}
 		}
 		c.Close()
 		c.Close()
 		synctest.Wait()
-		if n := c.idle.Load(); n != 0 {
+		if n := c.waiting(); n != 0 {
 			t.Errorf("%d goroutines are left", n)
 		}
 		wg.Add(1)
@@ -61,3 +61,9 @@ func TestKept(t *testing.T) {
 }
 
 func nothing() {}
+
+func (c *Crew) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.idle)
+}

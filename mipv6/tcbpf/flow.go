@@ -173,9 +173,9 @@ func (p *Plane) countConnections(c *contact, n int) error {
 
 // endKeeping lets what comes go the flow's way without detour.
 func (p *Plane) endKeeping(f dataplane.Flow, state *flow) error {
-	v := state.entry
+	key, v := flowKey(f), state.entry
 	v.Keep = keepNothing
-	if err := put(p.programs.Routes, flowKey(f), &v); err != nil {
+	if err := put(p.programs.Routes, &key, &v); err != nil {
 		return err
 	}
 	state.entry, state.keeping = v, keepNothing
@@ -210,7 +210,8 @@ func (p *Plane) undoFlow(f dataplane.Flow, state *flow) error {
 	if !f.IsConnection() {
 		delete(p.narrow, path{f.Home, f.Client})
 	}
-	if err := errors.Join(p.host.DeleteRoute(state.installed), remove(p.programs.Routes, flowKey(f))); err != nil {
+	key := flowKey(f)
+	if err := errors.Join(p.host.DeleteRoute(state.installed), remove(p.programs.Routes, &key)); err != nil {
 		return err
 	}
 	return p.forgetFlow(f, state)

@@ -102,7 +102,8 @@ const (
 	putPause = 5 * time.Millisecond
 )
 
-// put writes a map entry; a map without room is dataplane.ErrFull.
+// put writes a map entry; a map without room is dataplane.ErrFull. Pointers to key and
+// value spare that they are copied field by field.
 func put(m *ebpf.Map, key, value any) error {
 	err := m.Put(key, value)
 	for try := 1; errors.Is(err, unix.ENOMEM) && try < putTries; try++ {
