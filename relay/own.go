@@ -28,7 +28,7 @@ type own struct {
 // its own. The lock is held.
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
 	plain, some := n.plain(c)
-	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil {
+	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil && (s.kind != moved || some) {
 		return n.seamed(s, c, plain, some), true
 	}
 	return plain, some

@@ -29,6 +29,7 @@ const (
 	through                   // acceptor: it is here, and speaks through the donor
 	diverting                 // donor: it is on its way, or was
 	halted                    // donor: the acceptor is not heard any more
+	moved                     // anchor: another owner has it, and late packets of the one before may come
 	late                      // acceptor: it is here, and the donor still sends on what it gets
 )
 
@@ -197,6 +198,17 @@ func (n *Node) Undo(c Conn) error {
 	return nil
 }
 
+// handedOn notes at the anchor who had a connection before: what is under way from
+// there, its own or what it sends on for the owner, is not lost. Where there is no
+// room it is. The lock is held.
+func (n *Node) handedOn(c Conn, former netip.Addr) {
+	s, there := n.seams[c]
+	if former == n.cfg.Self || there && s.kind != moved || !there && len(n.seams) >= n.cfg.MaxEntries {
+		return
+	}
+	n.seams[c] = seam{kind: moved, peer: former, until: n.deps.Now().Add(seamLinger)}
+}
+
 // setSeam declares a seam; if that fails there is none. The lock is held.
 func (n *Node) setSeam(op string, c Conn, s seam) error {
 	_, there := n.seams[c]
@@ -223,6 +235,11 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 		anchor = plain.Peer
 	}
 	switch {
+	case s.kind == moved:
+		if some && plain.Kind == dataplane.RelayTo && plain.Peer != s.peer {
+			plain.From = s.peer
+		}
+		return plain
 	case s.kind == expecting && some && plain.Kind == dataplane.RelayTo:
 		plain.From, plain.Keep = plain.Peer, true
 		return plain

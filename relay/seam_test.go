@@ -132,7 +132,7 @@ func TestSeamOfRelayed(t *testing.T) {
 				donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
 			},
 			func() {
-				anchor.is(t, "relay to "+c+" via tunnelled")
+				anchor.is(t, "relay to "+c+" via tunnelled, accepts from "+d)
 				donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
 				acceptor.is(t, "held and relayed by "+a+", kept, accepts from "+d)
 			},
@@ -343,7 +343,7 @@ func TestSeamUnregistered(t *testing.T) {
 				donor.is(t, "relayed by 2001:db8:1::10")
 			} else {
 				acceptor.is(t, "relayed by 2001:db8:1::10, accepts from 2001:db8:2::10")
-				anchor.is(t, "relay to 2001:db8:3::10 via tunnelled")
+				anchor.is(t, "relay to 2001:db8:3::10 via tunnelled, accepts from 2001:db8:2::10")
 			}
 		})
 	}

@@ -60,6 +60,9 @@ func (n *Node) decide(r Request) Result {
 		n.counts.refused++
 		return res
 	}
+	if known && e.Owner != r.Owner {
+		n.handedOn(r.Conn, e.Owner)
+	}
 	live := o != nil && o.live
 	if r.Owner != n.cfg.Self && o != nil {
 		o.live = false // the acceptor's from now on

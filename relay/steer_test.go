@@ -153,7 +153,8 @@ func TestSteered(t *testing.T) {
 		g.serves(adams, connOf(1), true)
 		g.nodes[reich].Finish(connOf(1))
 		g.routes(t, connOf(1), map[netip.Addr]string{
-			glass: "relay to 2001:db8:3::10 via tunnelled", reich: "", adams: "relayed by 2001:db8:1::10",
+			// The former owner's late packets, for a while.
+			glass: "relay to 2001:db8:3::10 via tunnelled, accepts from 2001:db8:2::10", reich: "", adams: "relayed by 2001:db8:1::10",
 		})
 
 		for port := range uint16(100) {

@@ -72,7 +72,8 @@ type Route struct {
 	// or Relayed, to From, which relays the flow to us.
 	Via RouteKind
 	// From is the care-of address of a former donor or relay, whose late packets
-	// for the flow are still accepted; or none.
+	// for the flow are still accepted, of RelayTo (but not via Relayed) also what it
+	// sends as the one who served the flow; or none.
 	From netip.Addr
 	// Keep: what comes for a Held flow is kept, within bounds, the oldest dropped
 	// first, until the route is of a kind that delivers; then it goes first, in its

@@ -59,6 +59,7 @@ func TestProgramsRelay(t *testing.T) {
 		return declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: via})
 	}
 	returned := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, From: peer, Keep: true})
+	handedOn := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, From: hexAddr(cx)})
 	chain := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: dataplane.Relayed, From: hexAddr(cx)})
 	relayed := declared(all, dataplane.Route{Kind: dataplane.Relayed, Peer: peer})
 	tunnel := func(src, dst, inner string) string {
@@ -115,6 +116,8 @@ func TestProgramsRelay(t *testing.T) {
 		{"given back", returned, false, tunnel(pe, c1, fromClient), redirected, fromClient},
 		{"not given back yet", returned, false, tunnel(ha, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
 		{"given back by a stranger", returned, false, tunnel(cx, c1, fromClient), drop, ""},
+		{"from the peer before", handedOn, false, tunnel(cx, c1, fromContact), redirected, tunnel(c1, ha, base63("0008", "11", h1, cn)+udp8)},
+		{"from a relay that is no peer", chain, false, tunnel(cx, c1, fromContact), drop, ""},
 		{"from the peer to its relay", chain, false, tunnel(pe, c1, fromContact), redirected, tunnel(c1, cx, base63("0008", "11", h1, cn)+udp8)},
 		{"to the peer from its relay", chain, false, tunnel(cx, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
 		{"to the peer", relayTo(dataplane.Tunnelled), false, tunnel(ha, c1, fromClient), redirected, tunnel(c1, pe, hopped)},

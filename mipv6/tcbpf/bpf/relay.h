@@ -100,6 +100,12 @@ inline int relay_tunnelled(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 	return send_on(skb);
 }
 
+/* Whether a replica may send in this flow through us: the one that serves it, or served it until now. */
+inline int speaks(const struct route *r, const struct address *replica)
+{
+	return equal(&r->peer, replica) || (r->via != RELAYED && equal(&r->from, replica));
+}
+
 /*
  * A packet in a tunnel to us whose source is a contact address of ours: the
  * replica that serves the flow sent it. A stranger's, or one of a flow that is not
@@ -112,7 +118,7 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 	struct route *r = outgoing_route(skb, c, &flow, size + IPV6_LENGTH, inner->next_header);
 	struct home_address_header ext;
 
-	if (!r || r->kind != RELAY_TO || !equal(&outer->source, &r->peer) || skb->pkt_type != PACKET_HOST ||
+	if (!r || r->kind != RELAY_TO || !speaks(r, &outer->source) || skb->pkt_type != PACKET_HOST ||
 	    upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY ||
 	    neighbour_discovery(skb, size + IPV6_LENGTH, inner->next_header))
 		return drop(DROP_FOREIGN_TUNNEL);
