@@ -122,7 +122,7 @@ func (n *Node) HandleICMP(e mhsock.ICMPError) (taken bool) {
 
 // inUse reports whether a binding deserves to be refreshed.
 func (n *Node) inUse(p pair) bool {
-	if n.cfg.InUse != nil && n.cfg.InUse(p.Home, p.Client) {
+	if n.cfg.InUse != nil && n.cfg.InUse(p.Home, p.Client) || n.relay.Anchors(p.Home, p.Client) {
 		return true
 	}
 	last, err := n.deps.Plane.LastUsed(dataplane.Flow{Home: p.Home, Client: p.Client})

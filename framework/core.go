@@ -180,7 +180,7 @@ func (c *core) arrived(now time.Time, h *handoff.Client) key {
 	delete(c.reserved, h.Remote)
 	cl := c.add(now, h.ID, h.Local, h.Remote)
 	cl.handedOff, cl.from = true, h.From
-	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Relayed, h.Relayed, true
+	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Immobile, h.Relayed, true
 	c.note(now, EventArrived, cl, h.From, nil)
 	c.enqueue(now, cl)
 	return cl.key

@@ -59,10 +59,10 @@ func (c *core) moved(now time.Time, k key, err error) {
 }
 
 // shared tells whether another connection of the client's address is served here
-// that would be moved along: not so where the client has no Mobile IPv6, and each
-// connection is relayed by itself.
+// that a new binding would move along: not so where the client has no Mobile IPv6,
+// and each connection is relayed by itself in any case.
 func (c *core) shared(cl *client) bool {
-	if cl.immobile || !c.live.others(cl.ends()) {
+	if cl.immobile || !c.live.Others(cl.local, cl.remote) {
 		return false
 	}
 	for _, other := range c.clients {
@@ -73,9 +73,14 @@ func (c *core) shared(cl *client) bool {
 	return true
 }
 
-// tied tells whether a connection must stay with another of its client. Where the
-// home test will tell whether the client has Mobile IPv6, that is decided then.
-func (c *core) tied(cl *client) bool {
+// tied tells whether a connection has to stay with another of its client: one of
+// several is moved by relaying it, which not every host can.
+func (c *core) tied(cl *client) bool { return c.shared(cl) && !c.relays() }
+
+// accompanied tells whether a connection that comes stays with another of its
+// client, which spares it the detour. Where the home test will tell whether the
+// client has Mobile IPv6, that is decided then.
+func (c *core) accompanied(cl *client) bool {
 	return c.shared(cl) && (cl.mobile || !c.contact() || !c.relays())
 }
 

@@ -178,7 +178,8 @@ func (s *story) event(w []string) {
 		s.result(c.admit(s.now, handoff.Offer{Service: "echo", Contact: c.cfg.Contact, Client: s.peer(arg[0]), From: hosts["reich"]}))
 	case "arrive":
 		s.say("client %d", c.arrived(s.now, &handoff.Client{
-			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]], Relayed: arg[2] == "relayed",
+			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]],
+			Relayed: arg[2] == "relayed" || arg[2] == "alone", Immobile: arg[2] == "relayed",
 		}))
 	case "shutdown":
 		c.shutdown()

@@ -27,6 +27,9 @@ type Result struct {
 	Status   mipv6.Status
 	Last     uint16        // the last number accepted
 	Lifetime time.Duration // what is granted
+	// Bound: the client is bound to the anchor, which stays the anchor whoever is
+	// contact node.
+	Bound bool
 }
 
 // Entry is one registration.
@@ -41,14 +44,23 @@ type Entry struct {
 // safe for concurrent use.
 type Cache struct {
 	entries map[Conn]*Entry
-	owned   map[netip.Addr]int // entries of each owner
+	owned   map[netip.Addr]int           // entries of each owner
+	clients map[clientPair]map[Conn]bool // the connections of each client
 	max     int
 }
+
+// clientPair is a client of a contact address.
+type clientPair struct{ contact, client netip.Addr }
+
+func (c Conn) pair() clientPair { return clientPair{c.Contact.Addr(), c.Client.Addr()} }
 
 // NewCache makes a cache of at most max entries, of which one owner can have at
 // most half: a replica gone wild does not keep the others out.
 func NewCache(max int) *Cache {
-	return &Cache{entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int), max: max}
+	return &Cache{
+		entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int),
+		clients: make(map[clientPair]map[Conn]bool), max: max,
+	}
 }
 
 // Check says what Update would answer.
@@ -76,8 +88,7 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 	}
 	c.remove(r.Conn)
 	if r.Lifetime > 0 {
-		c.entries[r.Conn] = &Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)}
-		c.owned[r.Owner]++
+		c.add(Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)})
 	}
 	return res
 }
@@ -86,9 +97,24 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 func (c *Cache) restore(e Entry, known bool, conn Conn) {
 	c.remove(conn)
 	if known {
-		c.entries[conn] = &e
-		c.owned[e.Owner]++
+		c.add(e)
 	}
+}
+
+func (c *Cache) add(e Entry) {
+	c.entries[e.Conn] = &e
+	c.owned[e.Owner]++
+	of := c.clients[e.pair()]
+	if of == nil {
+		of = make(map[Conn]bool)
+		c.clients[e.pair()] = of
+	}
+	of[e.Conn] = true
+}
+
+// Of lists the connections of one client, in order.
+func (c *Cache) Of(contact, client netip.Addr) []Conn {
+	return slices.SortedFunc(maps.Keys(c.clients[clientPair{contact, client}]), Conn.Compare)
 }
 
 func (c *Cache) remove(conn Conn) {
@@ -99,6 +125,10 @@ func (c *Cache) remove(conn Conn) {
 	delete(c.entries, conn)
 	if c.owned[e.Owner]--; c.owned[e.Owner] <= 0 {
 		delete(c.owned, e.Owner)
+	}
+	of := c.clients[conn.pair()]
+	if delete(of, conn); len(of) == 0 {
+		delete(c.clients, conn.pair())
 	}
 }
 

@@ -245,13 +245,18 @@ func (n *Node) Knows(c Conn) bool {
 	return relayed || o != nil && o.live
 }
 
-// candidates are the replicas that may be the anchor, the likeliest first.
-func (n *Node) candidates(ct *contact, first netip.Addr) []netip.Addr {
+// candidates are the replicas that may be the anchor of a connection, the
+// likeliest first.
+func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 	var out []netip.Addr
+	bound := n.bound[c.Flow().ClientFlow()]
 	add := func(a netip.Addr) {
-		if a.IsValid() && (a != n.cfg.Self || ct.active) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
+		if a.IsValid() && (a != n.cfg.Self || ct.active || bound) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
+	}
+	if bound {
+		add(n.cfg.Self)
 	}
 	add(first)
 	if ct.active {

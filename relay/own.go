@@ -12,6 +12,7 @@ type own struct {
 	sequence uint16     // the last number used
 	anchor   netip.Addr // where it is registered, ourselves at the contact node
 	former   netip.Addr // the anchor before, whose late packets are still taken
+	bound    bool       // the anchor is the one that the client is bound to
 	live     bool       // its packets come here, or may at any moment
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
@@ -110,13 +111,13 @@ func (n *Node) syncQuietly(c Conn) {
 // settle notes who the anchor is; the one before may still send late packets.
 func (o *own) settle(anchor netip.Addr) {
 	if o.anchor != anchor {
-		o.anchor, o.former = anchor, o.anchor
+		o.anchor, o.former, o.bound = anchor, o.anchor, false
 	}
 }
 
 // granted notes a registration.
-func (o *own) granted(now time.Time, lifetime time.Duration) {
-	o.expires, o.renew = now.Add(lifetime), now.Add(lifetime/3)
+func (o *own) granted(now time.Time, res Result) {
+	o.expires, o.renew, o.bound = now.Add(res.Lifetime), now.Add(res.Lifetime/3), res.Bound
 }
 
 // ownOf finds or makes the record of a connection. The lock is held.

@@ -83,9 +83,12 @@ func (n *Node) used(c Conn, now time.Time) bool {
 
 // renew tells the anchor, or who may have become it.
 func (n *Node) renew(b batch, all []Request) {
-	nodes, err := n.nodes(b.contact, b.anchor)
+	nodes, err := n.nodes(Conn{Contact: netip.AddrPortFrom(b.contact, 0)}, b.anchor)
 	if err != nil {
 		return
+	}
+	if b.anchor == n.cfg.Self && !slices.Contains(nodes, b.anchor) {
+		nodes = append([]netip.Addr{b.anchor}, nodes...) // we are, for a client that is bound here
 	}
 	for _, node := range nodes {
 		var results []Result
@@ -122,7 +125,7 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	switch res.Status {
 	case mipv6.StatusAccepted:
 		o.settle(node)
-		o.granted(n.deps.Now(), res.Lifetime)
+		o.granted(n.deps.Now(), res)
 	case mipv6.StatusSequenceOutOfWindow, mipv6.StatusAdministrativelyProhibited:
 		n.log.Warn("connection is relayed to another replica", "connection", r.Conn.String(), "anchor", node, "last", res.Last)
 		o.lost = true

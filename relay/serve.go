@@ -74,6 +74,7 @@ func (n *Node) decide(r Request) Result {
 		return Result{Status: mipv6.StatusReasonUnspecified}
 	}
 	n.counts.accepted++
+	res.Bound = n.bound[r.Flow().ClientFlow()]
 	return res
 }
 
@@ -137,12 +138,12 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 	var mine []Request
 	for _, c := range n.ownedOf(contact) {
 		o := n.owned[c]
-		if !o.live || o.lost || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
+		if !o.live || o.lost || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
 			continue
 		}
 		if p == phaseAnnounce {
 			o.settle(anchor)
-			o.granted(now, n.cfg.Lifetime)
+			o.granted(now, Result{Lifetime: n.cfg.Lifetime})
 		} else if o.anchor != anchor {
 			o.former = anchor
 		}

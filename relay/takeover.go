@@ -22,12 +22,12 @@ func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
 func (n *Node) Announce(ctx context.Context, contact netip.Addr) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.live && !o.lost {
+		if o := n.owned[c]; o.live && !o.lost && !o.bound {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
 			res := n.cache.Update(n.deps.Now(), Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
 			if res.Status == mipv6.StatusAccepted {
-				o.granted(n.deps.Now(), res.Lifetime)
+				o.granted(n.deps.Now(), res)
 			}
 			n.syncQuietly(c)
 		}

@@ -36,12 +36,14 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 	}
 	now := n.deps.Now()
 	ct := n.contacts[c.Contact.Addr()]
-	if !o.live {
-		// Served here though it was never registered: at the contact node, whose
-		// own connections need no relay. The register must know the number.
+	bound := n.bound[c.Flow().ClientFlow()]
+	if !o.live || bound && o.anchor != n.cfg.Self {
+		// Served here though it was never registered, or not since the client was
+		// bound to us: where the client's packets come first its connections need no
+		// relay. The register must know the number.
 		o.live, o.sequence, o.anchor = true, firstSequence(), ct.node
-		if ct.active {
-			o.anchor = n.cfg.Self
+		if ct.active || bound {
+			o.anchor, o.bound = n.cfg.Self, bound
 			if e, ok := n.cache.Lookup(now, c); ok {
 				o.sequence = e.Sequence + 1
 			}
@@ -50,7 +52,8 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 				n.drop(c)
 				return Mark{}, &OpError{"mark", c, err}
 			}
-			o.granted(now, res.Lifetime)
+			res.Bound = bound
+			o.granted(now, res)
 		}
 	}
 	o.marked = now.Add(markHold)
@@ -104,7 +107,7 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 		return nil, err
 	}
 	ct := n.contacts[c.Contact.Addr()]
-	nodes := n.candidates(ct, anchor)
+	nodes := n.candidates(ct, c, anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
@@ -140,7 +143,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	}
 	o.sequence, o.marked = sequence, time.Time{}
 	o.live, o.lost, o.held = true, false, false
-	o.granted(n.deps.Now(), res.Lifetime)
+	o.granted(n.deps.Now(), res)
 	return n.sync(c)
 }
 

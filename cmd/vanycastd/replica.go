@@ -68,6 +68,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		CareOf:      d.careOf(),
 		InUse:       r.inUse,
 		Connected:   r.connected,
+		Shared:      r.shared,
 		Connections: r.connections,
 		Logger:      d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
@@ -303,6 +304,12 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 func (r *replica) connected(c relay.Conn) bool {
 	live := r.liveOf(c.Contact.Addr())
 	return live != nil && live.Connected(c.Contact, c.Client)
+}
+
+// shared tells the anycast side whether a connection is not its client's only one.
+func (r *replica) shared(c relay.Conn) bool {
+	live := r.liveOf(c.Contact.Addr())
+	return live != nil && live.Others(c.Contact, c.Client)
 }
 
 func (r *replica) liveOf(contact netip.Addr) *framework.Live {
