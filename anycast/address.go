@@ -152,7 +152,11 @@ func (a *Address) clearAll(ctx context.Context) error {
 	errs := make([]error, len(clients))
 	var wg sync.WaitGroup
 	for i, client := range clients {
-		wg.Go(func() { errs[i] = a.Clear(ctx, client) })
+		wg.Go(func() {
+			if errs[i] = a.Clear(ctx, client); errors.Is(errs[i], ErrNotCeded) {
+				errs[i] = errors.Join(errs[i], a.clear(ctx, client))
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -32,6 +32,8 @@ type Node struct {
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
 	passing    chan struct{} // bounds the refresh requests that are being passed on
+
+	following map[pair]struct{} // clients whose bindings are on their way elsewhere
 }
 
 // result is what an operation ends with.
@@ -46,10 +48,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.check(&deps); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing)}
+	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing), following: make(map[pair]struct{})}
 	n.relay = relay.New(relay.Config{
 		Self: cfg.CareOf, Timeout: cfg.HandoffTimeout, MaxEntries: cfg.MaxClients,
-		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Logger: cfg.Logger,
+		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Vacant: n.vacant, Logger: cfg.Logger,
 	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
 	n.background, n.stop = context.WithCancel(context.Background())
 	n.core = newCore(coreConfig{

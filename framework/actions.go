@@ -23,6 +23,8 @@ type (
 	}
 	// immobile tells the anycast side that a client has no Mobile IPv6.
 	immobile struct{ client netip.Addr }
+	// vacated tells the anycast side that a client has no connection here any more.
+	vacated struct{ client netip.Addr }
 	// cancelWork ends the running probe or move early.
 	cancelWork struct{ key key }
 	// deliver gives the client to the oldest Accept of a server socket.
@@ -65,6 +67,7 @@ func (askPolicy) isAction()     {}
 func (probe) isAction()         {}
 func (move) isAction()          {}
 func (immobile) isAction()      {}
+func (vacated) isAction()       {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}

@@ -107,6 +107,8 @@ func (c *core) closed(now time.Time, k key) {
 	c.note(now, EventClosed, cl, netip.Addr{}, nil)
 	if cl.clear && !cl.immobile && c.live.of(cl.remote.Addr()) == 0 {
 		c.do(clearBinding{cl.remote.Addr()})
+	} else {
+		c.left(cl)
 	}
 }
 

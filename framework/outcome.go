@@ -31,6 +31,7 @@ func (c *core) moved(now time.Time, k key, err error) {
 			c.do(placed{k})
 		}
 		c.drop(cl)
+		c.left(cl)
 		return
 	}
 	if errors.Is(err, handoff.ErrNoMobileIPv6) && !cl.immobile && !p.canceled && c.relays() {
@@ -56,6 +57,13 @@ func (c *core) moved(now time.Time, k key, err error) {
 	p.err = err
 	p.tries++
 	c.distribute(now, cl)
+}
+
+// left notes that a connection is here no more; was it its client's last?
+func (c *core) left(cl *client) {
+	if !cl.immobile && c.relays() && c.live.of(cl.remote.Addr()) == 0 {
+		c.do(vacated{cl.remote.Addr()})
+	}
 }
 
 // shared tells whether another connection of the client's address is served here

@@ -30,3 +30,6 @@ const (
 	KindRelay  Kind = iota + 16 // connections that the caller wants relayed to itself
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
+
+// KindBinding, of package anycast: bind this client, and relay its connections.
+const KindBinding Kind = 24

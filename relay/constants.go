@@ -39,6 +39,14 @@ const (
 	// collectTimeout bounds how long a future contact node waits for the others'
 	// registrations: a dead one must not keep all clients waiting.
 	collectTimeout = 1500 * time.Millisecond
+	// boundCheck is how often an owner asks an anchor that is not the contact node:
+	// nobody else would tell that it is gone. maxMissed is how often in vain until it
+	// counts as that.
+	boundCheck = 10 * time.Second
+	maxMissed  = 2
+	// maxCarried bounds the connections of one client that go along with its
+	// binding.
+	maxCarried = 256
 	// maxBatch bounds the updates in one call; an owner with more makes several.
 	maxBatch = 1024
 )

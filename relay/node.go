@@ -30,6 +30,12 @@ type Config struct {
 	// that are not registered anywhere are, when the contact node moves away.
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
+	// Vacant is told, again and again, of a client that is bound here though all
+	// its connections are relayed to others, most of them to owner. Orphaned is told
+	// that the replica that a client is bound to cannot be reached, though it relays
+	// connections to us. Defaults: nothing.
+	Vacant   func(contact, client, owner netip.Addr)
+	Orphaned func(contact, client netip.Addr)
 	// Moved is told that another replica has announced itself as contact node.
 	Moved  func(contact, node netip.Addr)
 	Logger *slog.Logger
@@ -78,6 +84,7 @@ type Node struct {
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
+	ceding   map[clientPair]ceding
 	counts   counters
 }
 
@@ -105,6 +112,12 @@ func New(cfg Config, deps Deps) *Node {
 	if cfg.Moved == nil {
 		cfg.Moved = func(_, _ netip.Addr) {}
 	}
+	if cfg.Vacant == nil {
+		cfg.Vacant = func(_, _, _ netip.Addr) {}
+	}
+	if cfg.Orphaned == nil {
+		cfg.Orphaned = func(_, _ netip.Addr) {}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -116,6 +129,7 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+		ceding: make(map[clientPair]ceding),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -183,6 +197,11 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.routes {
 		if c.Contact.Addr() == contact {
 			delete(n.routes, c)
+		}
+	}
+	for p := range n.ceding {
+		if p.contact == contact {
+			delete(n.ceding, p)
 		}
 	}
 	for f := range n.bound {
@@ -257,6 +276,11 @@ func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 	}
 	if bound {
 		add(n.cfg.Self)
+	}
+	if o := n.owned[c]; o != nil && o.bound && o.anchor != n.cfg.Self {
+		// The client's packets go there, whoever is contact node.
+		add(o.anchor)
+		return out
 	}
 	add(first)
 	if ct.active {

@@ -18,6 +18,7 @@ type own struct {
 	lost     bool       // another replica has registered it: we are silent
 	busy     bool       // an update is under way
 	marked   time.Time  // until then the number is the acceptor's to choose
+	missed   int        // times that a bound anchor could not be reached, one after the other
 	renew    time.Time
 	expires  time.Time // of the registration, zero if there is none
 }
@@ -44,7 +45,15 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 		case o.held, o.lost:
 			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && n.bound[c.Flow().ClientFlow()]:
-			return dataplane.Route{}, false // it goes the client's way
+			// It goes the client's way; another anchor may be before it, or after.
+			from := o.anchor
+			if x, ok := n.ceding[c.pair()]; ok {
+				from = x.to
+			}
+			if !from.IsValid() || from == n.cfg.Self {
+				return dataplane.Route{}, false
+			}
+			return dataplane.Route{Kind: dataplane.Optimised, From: from}, true
 		case o.live && o.anchor != n.cfg.Self:
 			if ct.Direct && !o.expires.IsZero() && !n.deps.Now().Before(o.expires) {
 				// The lease is over: another may have the connection. Through an
@@ -117,7 +126,10 @@ func (o *own) settle(anchor netip.Addr) {
 
 // granted notes a registration.
 func (o *own) granted(now time.Time, res Result) {
-	o.expires, o.renew, o.bound = now.Add(res.Lifetime), now.Add(res.Lifetime/3), res.Bound
+	o.expires, o.renew, o.bound, o.missed = now.Add(res.Lifetime), now.Add(res.Lifetime/3), res.Bound, 0
+	if o.bound && res.Lifetime/3 > boundCheck {
+		o.renew = now.Add(boundCheck)
+	}
 }
 
 // ownOf finds or makes the record of a connection. The lock is held.

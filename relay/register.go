@@ -43,6 +43,7 @@ func (r *registration) run(ctx context.Context) (Result, error) {
 			}
 			if err == nil {
 				err = fmt.Errorf("%w: %v is not the contact node", ErrNoAnchor, node)
+				r.n.unbind(r.own, node)
 			}
 			errs = errors.Join(errs, err)
 			if ctx.Err() != nil {
@@ -59,6 +60,15 @@ func (r *registration) run(ctx context.Context) (Result, error) {
 			timer.Stop()
 			return Result{}, r.failed(fmt.Errorf("%w: %w", context.Cause(ctx), errs))
 		}
+	}
+}
+
+// unbind notes that a client is not bound to this anchor any more.
+func (n *Node) unbind(o *own, anchor netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if o.anchor == anchor {
+		o.bound = false
 	}
 }
 

@@ -10,7 +10,10 @@ import (
 )
 
 // batch is what is to be told one anchor about one contact address.
-type batch struct{ contact, anchor netip.Addr }
+type batch struct {
+	contact, anchor netip.Addr
+	bound           bool // the anchor is no contact node: nobody stands in for it
+}
 
 // sweep renews the leases of connections that are in use, gives those of others
 // back, and lets lapse what nobody renewed here.
@@ -46,7 +49,7 @@ func (n *Node) sweep() {
 		if !used || n.bound[c.Flow().ClientFlow()] {
 			r.Lifetime = 0
 		}
-		b := batch{c.Contact.Addr(), o.anchor}
+		b := batch{c.Contact.Addr(), o.anchor, o.bound}
 		silent := o.lost || !o.live
 		if r.Lifetime == 0 {
 			n.drop(c)
@@ -58,6 +61,7 @@ func (n *Node) sweep() {
 			batches[b] = append(batches[b], r)
 		}
 	}
+	n.vacant()
 	for b, all := range batches {
 		n.work.Go(func() {
 			for part := range slices.Chunk(all, maxBatch) {
@@ -87,6 +91,9 @@ func (n *Node) renew(b batch, all []Request) {
 	if err != nil {
 		return
 	}
+	if b.bound {
+		nodes = append([]netip.Addr{b.anchor}, slices.DeleteFunc(nodes, func(a netip.Addr) bool { return a == b.anchor })...)
+	}
 	if b.anchor == n.cfg.Self && !slices.Contains(nodes, b.anchor) {
 		nodes = append([]netip.Addr{b.anchor}, nodes...) // we are, for a client that is bound here
 	}
@@ -97,6 +104,10 @@ func (n *Node) renew(b batch, all []Request) {
 				results = append(results, n.decide(r))
 			}
 		} else if results, _, err = n.tell(n.ctx, node, all); err != nil {
+			if b.bound && node == b.anchor {
+				n.missed(node, all)
+				return
+			}
 			continue
 		}
 		var left []Request

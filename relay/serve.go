@@ -55,6 +55,10 @@ func (n *Node) decide(r Request) Result {
 			return Result{Status: mipv6.StatusAdministrativelyProhibited}
 		}
 	}
+	if _, yielding := n.ceding[r.pair()]; yielding && (!known || e.Owner != r.Owner) {
+		n.counts.refused++
+		return Result{Status: mipv6.StatusReasonUnspecified} // its anchor is changing
+	}
 	res := n.cache.Update(now, r)
 	if res.Status != mipv6.StatusAccepted {
 		n.counts.refused++
@@ -82,9 +86,12 @@ func (n *Node) decide(r Request) Result {
 // contact node, or has become it, and wants to know which connections of ours it
 // has to relay. It fits peer.Handler.
 func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]byte, error) {
-	contact, p, err := parseAnchor(req)
+	contact, client, p, err := parseAnchor(req)
 	if err != nil {
 		return nil, err
+	}
+	if client.IsValid() {
+		return n.anchored(from, contact, client, p)
 	}
 	local := n.cfg.Local(contact)
 	n.mu.Lock()

@@ -16,6 +16,8 @@ type Mark struct {
 	Sequence uint16
 	// Anchor is where the donor is registered; invalid if nowhere.
 	Anchor netip.Addr
+	// Bound: the client is bound to the anchor, so nobody else is one.
+	Bound bool
 }
 
 // firstSequence chooses a number for a connection that was not registered yet.
@@ -57,7 +59,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 		}
 	}
 	o.marked = now.Add(markHold)
-	return Mark{o.sequence, o.anchor}, nil
+	return Mark{o.sequence, o.anchor, o.bound}, nil
 }
 
 // Preview is what Mark would say of a connection that is registered already.
@@ -65,7 +67,7 @@ func (n *Node) Preview(c Conn) Mark {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if o := n.owned[c]; o != nil {
-		return Mark{o.sequence, o.anchor}
+		return Mark{o.sequence, o.anchor, o.bound}
 	}
 	return Mark{}
 }
@@ -77,7 +79,7 @@ func (n *Node) Preview(c Conn) Mark {
 // error that is also ErrUnsent left no trace; after another the anchor may or may
 // not have taken it: Reclaim at the donor finds out.
 func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
-	o, err := n.begin(c, m.Anchor)
+	o, err := n.begin(c, m)
 	if err != nil {
 		return &OpError{"start", c, fmt.Errorf("%w (%w)", err, ErrUnsent)}
 	}
@@ -99,7 +101,7 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 
 // begin prepares the way for packets that come as soon as the anchor has taken
 // the update, before its answer.
-func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
+func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o, err := n.ownOf(c)
@@ -107,15 +109,18 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 		return nil, err
 	}
 	ct := n.contacts[c.Contact.Addr()]
-	nodes := n.candidates(ct, c, anchor)
+	if o.busy {
+		return nil, errors.New("another update is under way")
+	}
+	o.anchor, o.bound = m.Anchor, m.Bound
+	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
 	}
-	if o.busy {
-		return nil, errors.New("another update is under way")
-	}
-	o.live, o.held, o.lost, o.anchor, o.former = true, false, false, nodes[0], netip.Addr{}
+	o.live, o.held, o.lost, o.former = true, false, false, netip.Addr{}
+	o.settle(nodes[0])
+	o.former = netip.Addr{}
 	if err := n.sync(c); err != nil {
 		n.drop(c)
 		return nil, err
