@@ -47,6 +47,12 @@ func (b *backend) Bindings() []wire.Binding {
 func (b *backend) Handoffs() []wire.Handoff {
 	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Mode: handoff.ModePrepared, Gap: 1500 * time.Microsecond, Phases: map[string]time.Duration{"freeze": time.Millisecond}})}
 }
+func (b *backend) HandoffClient(ctx context.Context, client, to netip.Addr) (out []wire.ClientHandoff) {
+	for _, m := range b.svc.HandoffClient(ctx, client, to) {
+		out = append(out, ClientHandoff(m))
+	}
+	return out
+}
 func (b *backend) Service(name string) (*framework.Service, bool) { return b.svc, name == "echo" }
 
 // nowhere is an Agent and an Address that can do nothing.

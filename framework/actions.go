@@ -23,6 +23,11 @@ type (
 	}
 	// immobile tells the anycast side that a client has no Mobile IPv6.
 	immobile struct{ client netip.Addr }
+	// report ends the waiting for an order's outcome.
+	report struct {
+		key key
+		err error
+	}
 	// vacated tells the anycast side that a client has no connection here any more.
 	vacated struct{ client netip.Addr }
 	// cancelWork ends the running probe or move early.
@@ -67,6 +72,7 @@ func (askPolicy) isAction()     {}
 func (probe) isAction()         {}
 func (move) isAction()          {}
 func (immobile) isAction()      {}
+func (report) isAction()        {}
 func (vacated) isAction()       {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}

@@ -91,6 +91,7 @@ func (c *core) close(cl *client, abort bool) {
 		c.queue.Remove(cl.entry)
 		cl.entry = nil
 	}
+	c.reported(cl, &HandoffError{cl.remote, netip.Addr{}, ErrFinished})
 	cl.phase, cl.place = phaseClosing, nil
 	c.unlive(cl)
 	c.do(closeConn{cl.key, abort})

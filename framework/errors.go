@@ -15,6 +15,9 @@ var (
 	// which is one per address, would move both, and this host cannot have one of
 	// them relayed.
 	ErrShared = errors.New("framework: another connection of the same client address is served here")
+	// ErrNotAsked: an application has the client, and does not take requests to
+	// hand it off.
+	ErrNotAsked = errors.New("framework: its application takes no requests to hand it off")
 	// ErrUnknownReplica: the target is not in the service's list of replicas.
 	ErrUnknownReplica = errors.New("framework: not a replica of this service")
 	// ErrUnknownClient: the application does not have that client.

@@ -30,6 +30,7 @@ func (c *core) moved(now time.Time, k key, err error) {
 		if p.why == connected {
 			c.do(placed{k})
 		}
+		c.reported(cl, err)
 		c.drop(cl)
 		c.left(cl)
 		return
@@ -119,6 +120,7 @@ func (c *core) exhausted(now time.Time, cl *client) {
 // stay: the client cannot go anywhere.
 func (c *core) stay(now time.Time, cl *client, err error) {
 	p := cl.place
+	c.reported(cl, &HandoffError{cl.remote, p.target, err})
 	switch {
 	case p.why == connected:
 		c.here(now, cl)
@@ -131,6 +133,8 @@ func (c *core) stay(now time.Time, cl *client, err error) {
 		c.enqueue(now, cl)
 	case p.why == overdue:
 		c.turnAway(cl)
+	case p.why == commanded:
+		c.enqueueFirst(now, cl)
 	case p.answered: // asked without waiting: back through Accept
 		cl.handedOff, cl.from = true, c.cfg.Self
 		cl.failed, cl.failedErr = p.target, &HandoffError{cl.remote, p.target, err}

@@ -20,6 +20,8 @@ func (s *Service) perform(a action) {
 		s.move(a)
 	case immobile:
 		s.deps.Relay.Immobile(a.client)
+	case report:
+		s.report(a)
 	case vacated:
 		s.deps.Relay.Vacated(a.client)
 	case cancelWork:

@@ -94,7 +94,7 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		return
 	}
 	p.target = target
-	if p.why == asked && c.tied(cl) {
+	if (p.why == asked || p.why == commanded) && c.tied(cl) {
 		c.stay(now, cl, ErrShared)
 		return
 	}

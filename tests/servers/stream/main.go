@@ -15,7 +15,9 @@ import (
 	"log"
 	"net/netip"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vanycast/vanycast"
 )
@@ -25,6 +27,16 @@ type job struct {
 	seed  uint64
 	size  int64 // bytes to send
 	every int64 // received bytes between handoffs; 0: none
+
+	wanted sync.Map // *vanycast.Conn → netip.Addr: where an operator wants it
+}
+
+// want ends the reading from a client that an operator wants elsewhere.
+func (j *job) want(c *vanycast.Conn, target netip.Addr) {
+	j.wanted.Store(c, target)
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		j.wanted.Delete(c)
+	}
 }
 
 func main() {
@@ -36,7 +48,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	ln, err := vanycast.Listen(ctx, *service)
+	ln, err := vanycast.Listen(ctx, *service, vanycast.WithHandoffRequests(j.want))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,7 +89,9 @@ func (j *job) serve(c *vanycast.Conn) error {
 			return errors.Join(err, c.Close())
 		}
 		c.SetState(state)
-		err = c.Handoff(context.Background(), netip.Addr{})
+		target, _ := j.wanted.LoadAndDelete(c)
+		to, _ := target.(netip.Addr) // none: the policy's choice
+		err = c.Handoff(context.Background(), to)
 		if err == nil {
 			return nil
 		}
