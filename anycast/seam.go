@@ -9,10 +9,10 @@ import "net/netip"
 func (a *Address) CanKeep() bool { return a.node.relay.CanKeep(a.home) }
 
 // Expect, at the acceptor, keeps what comes for the connection until Open or Undo,
-// for half a minute at most: the donor sends on what it gets. An error means that
-// this cannot be done here.
-func (c *Connection) Expect(donor netip.Addr) error {
-	return c.error("expect", c.a.node.relay.Expect(c.conn, donor))
+// for half a minute at most: the donor, once it has frozen it, sends on what it gets.
+// An error means that this cannot be done here.
+func (c *Connection) Expect(donor netip.Addr, frozen bool) error {
+	return c.error("expect", c.a.node.relay.Expect(c.conn, donor, frozen))
 }
 
 // Open lets in what was kept: the connection lives here. The donor's late packets

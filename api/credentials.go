@@ -24,21 +24,30 @@ func connOf(r *http.Request) *limitedConn { return r.Context().Value(connKey{}).
 
 // checkPeer says why who connected may not use the API.
 func (s *Server) checkPeer(c *net.UnixConn) error {
-	raw, err := c.SyscallConn()
+	cred, err := peerCredentials(c)
 	if err != nil {
 		return err
+	}
+	return permit(cred, os.Getuid(), s.gid, groupsOf)
+}
+
+// peerCredentials are those of the process that connected.
+func peerCredentials(c *net.UnixConn) (*unix.Ucred, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
 	var cred *unix.Ucred
 	var cerr error
 	if err := raw.Control(func(fd uintptr) {
 		cred, cerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	if cerr != nil {
-		return os.NewSyscallError("SO_PEERCRED", cerr)
+		return nil, os.NewSyscallError("SO_PEERCRED", cerr)
 	}
-	return permit(cred, os.Getuid(), s.gid, groupsOf)
+	return cred, nil
 }
 
 // permit decides. groups gives a user's groups; it is asked only if needed.

@@ -2,10 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -20,8 +17,7 @@ const handoffTimeout = 25 * time.Second
 // serveHandoff hands a client off, with all its connections.
 func (s *Server) serveHandoff(w http.ResponseWriter, r *http.Request) {
 	var req wire.HandoffRequest
-	if err := readBody(r.Body, &req); err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
+	if !readBody(w, r, &req) {
 		return
 	}
 	if !req.Client.Is6() || !req.To.Is6() {
@@ -47,17 +43,4 @@ func ClientHandoff(m framework.Moved) wire.ClientHandoff {
 		h.Failure = failure(m.Err)
 	}
 	return h
-}
-
-// readBody reads one JSON value, and nothing else.
-func readBody(body io.Reader, v any) error {
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("body: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("body: more than one JSON value")
-	}
-	return nil
 }

@@ -22,6 +22,10 @@ func (s *Server) routes() http.Handler {
 		{http.MethodGet, wire.PathEvents, s.serveEvents},
 		{http.MethodPost, wire.PathHandoff, s.serveHandoff},
 		{http.MethodPost, wire.ListenPath("{name}"), s.serveListen},
+		{http.MethodGet, wire.PathKeys, s.keeper(showKeys)},
+		{http.MethodPost, wire.PathKeysRoll, s.keeper(rollKeys)},
+		{http.MethodPost, wire.PathKeysLoad, s.keeper(loadKeys)},
+		{http.MethodPost, wire.PathKeysRevoke, s.keeper(revokeKeys)},
 	} {
 		mux.HandleFunc(r.method+" "+r.path, r.serve)
 		mux.HandleFunc(r.path, func(w http.ResponseWriter, _ *http.Request) {
@@ -38,7 +42,11 @@ func (s *Server) routes() http.Handler {
 			fail(w, http.StatusForbidden, err.Error())
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, wire.MaxBody)
+		most := int64(wire.MaxBody)
+		if r.URL.Path == wire.PathKeysLoad {
+			most = wire.MaxKeys
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -82,6 +82,7 @@ func (r *reader) sameAddress(i int, s, other *Service) {
 	}{
 		{"home_agent", !s.HomeAgent.IsValid() || !other.HomeAgent.IsValid() || s.HomeAgent == other.HomeAgent},
 		{"contact_nodes", len(s.ContactNodes) == 0 || len(other.ContactNodes) == 0 || slices.Equal(s.ContactNodes, other.ContactNodes)},
+		{"ipsec", s.IPsec == other.IPsec},
 		{"replicas", len(s.Replicas) == 0 || len(other.Replicas) == 0 || slices.Equal(s.Replicas, other.Replicas)},
 		{"home_lifetime", s.HomeLifetime == other.HomeLifetime},
 		{"binding_lifetime", s.BindingLifetime == other.BindingLifetime},
@@ -145,6 +146,7 @@ func (c *Config) careOfMistakes() Errors {
 	if c.Peers != nil && c.Peers.Listen.IsValid() && c.Peers.Listen.Addr() != own {
 		fail("peers.listen", "%s is not the care-of address of this host, %s; peers know it by that", c.Peers.Listen.Addr(), own)
 	}
+	errs = append(errs, c.ipsecMistakes()...)
 	if !c.Has(RoleReplica) {
 		return errs
 	}

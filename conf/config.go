@@ -17,6 +17,7 @@ type Config struct {
 	Services      []Service
 	HomeAgent     *HomeAgent
 	Correspondent *Correspondent
+	IPsec         []IPsec
 
 	where *located // lines of the keys, for checks that come after loading
 }
@@ -94,6 +95,8 @@ type Service struct {
 	Replicas       []netip.Addr // care-of addresses, this host's among them
 	Policy         string       // local, random
 
+	IPsec IPsecMode // of the registration at the home agent
+
 	NeverSelf           bool       // the policy never chooses this host while another is left
 	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
@@ -121,6 +124,7 @@ type HomeAgent struct {
 	MaxBindings   int            // registrations at once
 	CareOf        []netip.Prefix // care-of addresses may be in these only; empty: anywhere
 	HomeAddresses []netip.Addr   // these may be registered only; empty: all of Prefix
+	IPsec         IPsecMode
 
 	Preference      uint16        // among the home agents of the link
 	PrefixValid     time.Duration // lifetimes of Prefix, in whole seconds

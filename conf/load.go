@@ -53,11 +53,16 @@ func Parse(path string, doc []byte) (*Config, error) {
 		c.HomeAgent = r.homeAgent(t, c.Node.Interface)
 	}
 	r.correspondent(c, top.section("correspondent", false))
+	for _, t := range top.sections("ipsec") {
+		c.IPsec = append(c.IPsec, r.ipsec(t, filepath.Dir(path)))
+	}
 	top.unknownSections()
 
 	r.contradictions(c, top.has("service"))
 	if c.Node.CareOf.IsValid() {
 		r.errs = append(r.errs, c.careOfMistakes()...)
+	} else if !c.Has(RoleReplica) {
+		r.errs = append(r.errs, c.ipsecMistakes()...)
 	}
 	if len(r.errs) > 0 {
 		return nil, r.errs.sorted()
@@ -113,6 +118,6 @@ func (t *table) unknownSections() {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		t.fail(name, "is not a section; there are: node, api, log, peers, service, home_agent, correspondent")
+		t.fail(name, "is not a section; there are: node, api, log, peers, service, home_agent, correspondent, ipsec")
 	}
 }

@@ -74,7 +74,7 @@ func TestReplica(t *testing.T) {
 			HomeAgent:    addr("2001:db8:9::ff"),
 			ContactNodes: []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
 			Replicas:     []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
-			Policy:       "random", ReturnPath: ReturnTunnel, Mode: "seamless",
+			Policy:       "random", ReturnPath: ReturnTunnel, Mode: "seamless", IPsec: IPsecOptional,
 			ConnectTimeout: time.Second, HandoffTimeout: 8 * time.Second, AcceptTimeout: 5 * time.Second,
 			ExcludeTime: 30 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
 		}},
@@ -89,6 +89,10 @@ func TestHomeAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &Config{
 		File: "testdata/home-agent.toml",
 		Node: Node{Name: "ha", Roles: []Role{RoleHomeAgent, RoleCorrespondent}, Interface: "eth0", DataPlane: DataPlaneAuto},
@@ -99,8 +103,13 @@ func TestHomeAgent(t *testing.T) {
 			MaxLifetime: 20 * time.Minute, MaxBindings: 1024,
 			CareOf:        []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:2::/64")},
 			HomeAddresses: []netip.Addr{addr("2001:db8:9::1")},
+			IPsec:         IPsecRequired,
 			Preference:    10, PrefixValid: 48 * time.Hour, PrefixPreferred: 48 * time.Hour,
 			Advertise: true, AdvertInterval: 10 * time.Minute, AgentLifetime: 15 * time.Minute,
+		},
+		IPsec: []IPsec{
+			{ContactAddress: addr("2001:db8:9::1"), CareOf: addr("2001:db8:1::10"), Keys: filepath.Join(dir, "glass.keys")},
+			{ContactAddress: addr("2001:db8:9::1"), CareOf: addr("2001:db8:2::10"), HomeAgent: addr("2001:db8:9::ff"), Keys: "/etc/vanycast/reich.keys"},
 		},
 		Correspondent: &Correspondent{MaxBindings: 4096},
 	}

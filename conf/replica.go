@@ -57,6 +57,7 @@ func (r *reader) service(t *table) Service {
 		Replicas:            t.addresses("replicas"),
 		Policy:              t.oneOf("policy", defaultPolicy, "local", "random"),
 		Mode:                t.oneOf("mode", defaultMode, "basic", "prepared", "seamless"),
+		IPsec:               t.ipsecMode(),
 		NeverSelf:           t.boolean("never_self"),
 		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
 		ContactOnly:         t.boolean("contact_only"),

@@ -12,6 +12,7 @@ func (r *reader) homeAgent(t *table, iface string) *HomeAgent {
 		MaxLifetime:   t.lifetime("max_lifetime", defaultMaxLifetime, maxLifetime),
 		MaxBindings:   t.integer("max_bindings", defaultHomeBindings, 1, maxEntries),
 		HomeAddresses: t.addresses("home_addresses"),
+		IPsec:         t.ipsecMode(),
 
 		Preference:      uint16(t.integer("preference", 0, 0, math.MaxUint16)),
 		PrefixValid:     t.seconds("valid_lifetime", defaultPrefixValid, maxPrefixLifetime),

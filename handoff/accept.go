@@ -46,7 +46,7 @@ func (g *Agent) expect(o *offer) bool {
 	if !ok || g.d.Serves(o.Contact, o.Client) {
 		return false
 	}
-	if err := binder.Expect(o.From); err != nil {
+	if err := binder.Expect(o.From, false); err != nil {
 		g.d.Logger.Debug("handoff: packets are not kept", "client", o.Client, "contact", o.Contact, "err", err)
 		return false
 	}
@@ -307,6 +307,9 @@ func (a *acceptance) insert() error {
 		if err := a.binder.Undo(); err != nil {
 			return err
 		}
+	} else if err := a.binder.Expect(a.from, true); err != nil {
+		// Packets may be lost then; TCP sends them again.
+		a.g.d.Logger.Warn("handoff: packets are not kept", "client", a.req.client, "contact", a.req.contact, "err", err)
 	}
 	old, buried := a.g.d.TCP.Exhume(a.req.contact, a.req.client)
 	if buried {

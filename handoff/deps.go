@@ -57,9 +57,10 @@ type Binder interface {
 	// whatever number it takes.
 	Bind(ctx context.Context, client netip.Addr) error
 	// Expect, at the acceptor, keeps what comes for the connection, also what
-	// the donor sends on, until Open or Undo, and within bounds of its own. On an
-	// error it is not kept.
-	Expect(donor netip.Addr) error
+	// the donor sends on, until Open or Undo, and within bounds of its own. It is
+	// called at the offer, and again when the donor has frozen the connection. On
+	// an error it is not kept.
+	Expect(donor netip.Addr, frozen bool) error
 	// Open lets in what was kept: the endpoint lives. It does nothing where
 	// nothing is expected.
 	Open(donor netip.Addr) error

@@ -31,5 +31,8 @@ const (
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
 
+// KindKeys: IPsec keys for a contact node, from a replica that was given them.
+const KindKeys Kind = 24
+
 // KindBinding, of package anycast: bind this client, and relay its connections.
-const KindBinding Kind = 24
+const KindBinding Kind = 32

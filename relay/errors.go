@@ -20,6 +20,8 @@ var (
 	ErrNotRelayed = errors.New("no connection of the client is relayed")
 	// ErrUnsupported: this host's data plane cannot relay connections.
 	ErrUnsupported = errors.New("the data plane cannot relay")
+	// ErrNotOwner: a replica wants to hand over a connection that another one has.
+	ErrNotOwner = errors.New("the connection is another replica's")
 	// ErrTableFull: as many connections are known as may be.
 	ErrTableFull = errors.New("too many relayed connections")
 	// ErrTimeout: the time is over without an answer.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -22,6 +23,7 @@ type seamKind uint8
 
 const (
 	expecting seamKind = iota // acceptor: the client may come
+	coming                    // acceptor: the donor has frozen it
 	diverting                 // donor: it is on its way, or was
 	late                      // acceptor: it is here, and the donor still sends on what it gets
 )
@@ -30,9 +32,9 @@ const (
 	// expectFor is for how long packets are kept for a client that may come: longer
 	// than an offer holds.
 	expectFor = 30 * time.Second
-	// seamLinger is how long after a handoff late packets are expected: longer than
-	// any retransmission that is under way.
-	seamLinger = time.Minute
+	// seamLinger is how long after a handoff late packets are expected: those that
+	// were under way when the client, or the anchor, learnt of it.
+	seamLinger = 10 * time.Second
 )
 
 // CanKeep reports whether packets of the contact address's connections can be kept
@@ -46,15 +48,36 @@ func (n *Node) CanKeep(contact netip.Addr) bool {
 func (n *Node) keeps() bool { return n.able && dataplane.FeaturesOf(n.deps.Plane).Keep }
 
 // Expect keeps what comes for a connection, also what its donor sends on, until
-// Open or Undo, for half a minute at most. An anchor cannot: the packets pass here
-// on their way to the donor.
-func (n *Node) Expect(c Conn, donor netip.Addr) error {
+// Open or Undo, for half a minute at most. An anchor relays the connection to its
+// donor until that has frozen it, and keeps what comes back.
+func (n *Node) Expect(c Conn, donor netip.Addr, frozen bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, anchored := n.cache.Lookup(n.deps.Now(), c); anchored || !n.keeps() {
-		return &OpError{"expect", c, ErrUnsupported}
+	s := seam{kind: expecting, peer: donor, until: n.deps.Now().Add(expectFor)}
+	if frozen {
+		s.kind = coming
 	}
-	return n.setSeam("expect", c, seam{kind: expecting, peer: donor, until: n.deps.Now().Add(expectFor)})
+	switch e, anchored := n.cache.Lookup(n.deps.Now(), c); {
+	case !n.keeps():
+		return &OpError{"expect", c, ErrUnsupported}
+	case anchored && e.Owner != donor:
+		n.counts.refused++
+		return &OpError{"expect", c, fmt.Errorf("%w: %v has it, not %v", ErrNotOwner, e.Owner, donor)}
+	case n.seams[c].peer != donor && len(n.seams) >= n.cfg.MaxEntries/2 && n.expected(donor) >= n.cfg.MaxEntries/2:
+		return &OpError{"expect", c, ErrTableFull}
+	}
+	return n.setSeam("expect", c, s)
+}
+
+// expected is how many connections a donor may hand us, and has not. The lock is
+// held.
+func (n *Node) expected(donor netip.Addr) (count int) {
+	for _, s := range n.seams {
+		if s.peer == donor && (s.kind == expecting || s.kind == coming) {
+			count++
+		}
+	}
+	return count
 }
 
 // Open lets in what was kept: the endpoint lives. What the donor still sends on is
@@ -62,7 +85,7 @@ func (n *Node) Expect(c Conn, donor netip.Addr) error {
 func (n *Node) Open(c Conn, donor netip.Addr) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s, ok := n.seams[c]; !ok || s.kind != expecting {
+	if s, ok := n.seams[c]; !ok || s.kind != expecting && s.kind != coming {
 		return nil // nothing was kept
 	}
 	return n.setSeam("open", c, seam{kind: late, peer: donor, until: n.deps.Now().Add(seamLinger)})
@@ -132,11 +155,18 @@ func (n *Node) setSeam(op string, c Conn, s seam) error {
 // seamed is the route of a connection with a seam; plain is what it would be
 // without, some whether that is a route of its own. The lock is held.
 func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplane.Route {
-	switch s.kind {
-	case expecting:
-		return dataplane.Route{Kind: dataplane.Held, Keep: true, From: s.peer}
-	case diverting:
-		return dataplane.Route{Kind: dataplane.RelayTo, Peer: s.peer, Via: s.via}
+	var anchor netip.Addr // who relays to us
+	if some && (plain.Kind == dataplane.Relayed || plain.Kind == dataplane.Direct) {
+		anchor = plain.Peer
+	}
+	switch {
+	case s.kind == expecting && some && plain.Kind == dataplane.RelayTo:
+		plain.From, plain.Keep = plain.Peer, true
+		return plain
+	case s.kind == expecting, s.kind == coming:
+		return dataplane.Route{Kind: dataplane.Held, Keep: true, From: s.peer, Peer: anchor}
+	case s.kind == diverting:
+		return dataplane.Route{Kind: dataplane.RelayTo, Peer: s.peer, Via: s.via, From: anchor}
 	}
 	if !some {
 		plain = dataplane.Route{Kind: n.via(c)}
@@ -147,21 +177,14 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 	return plain
 }
 
-// sweepSeams ends those whose time is over. One that still sends packets on goes
-// on.
+// sweepSeams ends those whose time is over.
 func (n *Node) sweepSeams(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c, s := range n.seams {
-		if s.until.IsZero() || now.Before(s.until) {
-			continue
+		if !s.until.IsZero() && !now.Before(s.until) {
+			delete(n.seams, c)
+			n.syncQuietly(c)
 		}
-		if last, err := n.deps.Plane.LastUsed(c.Flow()); s.kind == diverting && err == nil && now.Sub(last) < seamLinger {
-			s.until = last.Add(seamLinger)
-			n.seams[c] = s
-			continue
-		}
-		delete(n.seams, c)
-		n.syncQuietly(c)
 	}
 }

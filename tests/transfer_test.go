@@ -51,7 +51,7 @@ func transferThroughHandoffs(t *testing.T, client string) {
 	must(t, err)
 	defer conn.Close()
 	sent := make(chan error, 1)
-	go func() { sent <- upload(conn, transferSize) }()
+	go func() { sent <- upload(conn, transferSize, stream.Bulk) }()
 	got, moves, err := download(conn, transferSize)
 	if e := <-sent; e != nil {
 		t.Error(e)
@@ -89,10 +89,10 @@ func dial(ctx context.Context, h *lab.Host, to netip.AddrPort) (conn *net.TCPCon
 // stall is how long a transfer may stand still.
 const stall = 60 * time.Second
 
-func upload(conn *net.TCPConn, size int) error {
+func upload(conn *net.TCPConn, size int, pace stream.Pace) error {
 	source := stream.New(upSeed, 0)
-	b := make([]byte, 64<<10)
-	for left := size; left > 0; {
+	b := make([]byte, pace.Chunk)
+	for left := size; left > 0; pace.Wait() {
 		part := b[:min(len(b), left)]
 		_, _ = source.Read(part) // cannot fail
 		if err := conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {

@@ -73,10 +73,37 @@ func (e *StatusError) Error() string {
 func (c *Client) Raw(ctx context.Context, path string) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	body, err := c.open(ctx, path)
+	body, err := c.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return nil, err
 	}
+	return read(path, body)
+}
+
+// Post sends a value, and decodes the answer into v.
+func (c *Client) Post(ctx context.Context, path string, value, v any) error {
+	b, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	body, err := c.open(ctx, http.MethodPost, path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	answer, err := read(path, body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// read takes a whole answer, which is JSON.
+func read(path string, body io.ReadCloser) (json.RawMessage, error) {
 	defer body.Close()
 	b, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	switch {
@@ -106,7 +133,7 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 // until ctx ends (then nil), yield gives an error (then that) or the daemon ends
 // the stream.
 func (c *Client) Follow(ctx context.Context, path string, yield func(json.RawMessage) error) error {
-	body, err := c.open(ctx, path)
+	body, err := c.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -132,9 +159,9 @@ func (c *Client) Follow(ctx context.Context, path string, yield func(json.RawMes
 	}
 }
 
-// open sends a GET and checks the status of the answer.
-func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vanycast"+path, nil)
+// open sends a request and checks the status of the answer.
+func (c *Client) open(ctx context.Context, method, path string, content io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://vanycast"+path, content)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

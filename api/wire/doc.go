@@ -64,6 +64,12 @@ const (
 	PathHandoffs = "/v1/handoffs"
 	PathEvents   = "/v1/events"
 	PathHandoff  = "/v1/handoff"
+
+	// Those of keys are for the daemon's own user and root only.
+	PathKeys       = "/v1/keys"
+	PathKeysRoll   = "/v1/keys/roll"
+	PathKeysLoad   = "/v1/keys/load"
+	PathKeysRevoke = "/v1/keys/revoke"
 )
 
 // HeaderContact carries the contact address and port in the answer to a listen
@@ -78,6 +84,8 @@ const (
 	MaxMessage = 16 << 10
 	// MaxBody is the longest body of a request, in bytes.
 	MaxBody = 4 << 10
+	// MaxKeys is the longest body of a request to load keys, in bytes.
+	MaxKeys = 1 << 20
 	// MaxCredits is how many clients a session may wait for at one time.
 	MaxCredits = 1024
 	// SendTimeout is how long a side may leave a frame unread.

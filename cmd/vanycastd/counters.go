@@ -25,6 +25,9 @@ func (d *host) counters() map[string]uint64 {
 	}
 	add("dataplane", d.plane.Counters())
 	add("signalling", d.signalling.counters())
+	if d.ipsec != nil {
+		add("ipsec", d.ipsec.Counters())
+	}
 	if d.correspondent != nil {
 		add("correspondent", d.correspondent.Counters())
 	}

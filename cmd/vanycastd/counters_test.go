@@ -45,7 +45,7 @@ func TestDocumentedCounters(t *testing.T) {
 	}
 	constants := map[string]string{
 		"anycast": "../../anycast/counters.go", "home_agent": "../../mipv6/homeagent/counters.go",
-		"correspondent": "../../mipv6/correspondent/counters.go", "dataplane": "../../mipv6/dataplane/constants.go",
+		"correspondent": "../../mipv6/correspondent/counters.go", "dataplane": "../../mipv6/dataplane/constants.go", "ipsec": "../../mipv6/ipsec/counters.go",
 	}
 	for _, n := range named {
 		part, name := n[1], n[2]

@@ -10,21 +10,14 @@ import (
 
 func (d *host) openHomeAgent() error {
 	cfg := d.cfg.HomeAgent
-	iface := cfg.Interface
-	if iface == "" {
-		iface = d.cfg.Node.Interface
-	}
-	address := cfg.Address
-	if !address.IsValid() {
-		var err error
-		if address, err = addressIn(iface, cfg); err != nil {
-			return err
-		}
+	address, err := d.homeAgentAddress()
+	if err != nil {
+		return err
 	}
 	role, err := homeagent.New(homeagent.Config{
 		Address:     address,
 		Prefix:      cfg.Prefix,
-		Interface:   iface,
+		Interface:   d.homeLink(),
 		MaxLifetime: cfg.MaxLifetime,
 		MaxBindings: cfg.MaxBindings,
 		Allow:       homeagent.Allow{Homes: cfg.HomeAddresses, CareOf: cfg.CareOf},
@@ -35,12 +28,29 @@ func (d *host) openHomeAgent() error {
 		Advertise:       cfg.Advertise,
 		AdvertInterval:  cfg.AdvertInterval,
 		AgentLifetime:   cfg.AgentLifetime,
-	}, homeagent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
+	}, homeagent.Deps{Plane: d.homePlane(), MH: d.mh, Logger: d.log})
 	if err != nil {
 		return err
 	}
 	d.homeAgent = role
 	return nil
+}
+
+// homeAgentAddress is that of the home agent role.
+func (d *host) homeAgentAddress() (netip.Addr, error) {
+	cfg := d.cfg.HomeAgent
+	if cfg.Address.IsValid() {
+		return cfg.Address, nil
+	}
+	return addressIn(d.homeLink(), cfg)
+}
+
+// homeLink is the interface of the home agent role.
+func (d *host) homeLink() string {
+	if i := d.cfg.HomeAgent.Interface; i != "" {
+		return i
+	}
+	return d.cfg.Node.Interface
 }
 
 // addressIn is the interface's first address in the home prefix.

@@ -90,6 +90,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
+	r.peers.Handle(peer.KindKeys, d.handleKeys)
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 	r.peers.Handle(peer.KindBinding, r.anycast.HandleBinding)

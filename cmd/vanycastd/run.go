@@ -14,6 +14,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/correspondent"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/homeagent"
+	"github.com/vanycast/vanycast/mipv6/ipsec"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 )
 
@@ -29,7 +30,8 @@ type host struct {
 
 	plane         dataplane.Plane
 	planeKind     conf.DataPlane
-	mh            *mhsock.Socket
+	mh            mhsock.Conn
+	ipsec         *ipsec.Endpoint     // nil if nothing is protected
 	correspondent *correspondent.Role // nil without the role
 	homeAgent     *homeagent.Role     // nil without the role
 	replica       *replica            // nil without the role
@@ -78,7 +80,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return err
 	}
 	closing(d.plane.Close)
-	if d.mh, err = mhsock.Open(logger); err != nil {
+	if err := d.openMobility(); err != nil {
 		return err
 	}
 	closing(d.mh.Close)

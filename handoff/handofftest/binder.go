@@ -137,7 +137,7 @@ func (b *binder) Bind(_ context.Context, client netip.Addr) error {
 	return nil
 }
 
-func (b *binder) Expect(donor netip.Addr) error {
+func (b *binder) Expect(donor netip.Addr, _ bool) error {
 	return b.seam("expect", func(s *seam) { s.expects = donor })
 }
 

@@ -43,6 +43,9 @@ const (
 	// registered care-of address.
 	CounterHomeAgentOut = "home_agent_out"
 	CounterHomeAgentIn  = "home_agent_in"
+	// CounterMobilityTaken: Mobility Headers to a home address with Protect that were
+	// given to the signalling.
+	CounterMobilityTaken = "mobility_taken"
 
 	// CounterDropContactGone: something still sent from a contact address that was
 	// removed.
@@ -66,6 +69,9 @@ const (
 	// CounterDropCongestion: the tunnel marked congestion on a packet that cannot
 	// carry the mark (RFC 6040 §4.2).
 	CounterDropCongestion = "drop_congestion"
+	// CounterDropUnprotected: a Mobility Header came through the tunnel in clear from
+	// a home address with Protect.
+	CounterDropUnprotected = "drop_unprotected"
 	// CounterDropForeignTunnel: IPv6-in-IPv6 for or from a contact address, from
 	// neither its home agent nor a replica that was declared for that flow.
 	CounterDropForeignTunnel = "drop_foreign_tunnel"

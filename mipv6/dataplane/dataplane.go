@@ -66,6 +66,18 @@ type Tunnel struct {
 	Home      netip.Addr
 	CareOf    netip.Addr
 	HomeAgent netip.Addr // our address, the tunnel's source
+	// Protect has Mobility Headers to Home given to the signalling (see Taker)
+	// instead of the tunnel, and dropped where they come out of it: they travel in
+	// ESP (RFC 3776). A backend whose kernel has ESP may leave both to the kernel's
+	// policies.
+	Protect bool
+}
+
+// Taker is a Plane that can carry out Tunnel.Protect itself.
+type Taker interface {
+	// Taken delivers whole IPv6 packets, in order, as long as somebody reads.
+	// What finds no room is dropped and counted. The channel is closed by Close.
+	Taken() <-chan []byte
 }
 
 // State is the whole declared state, each list sorted.

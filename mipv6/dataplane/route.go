@@ -66,15 +66,19 @@ const (
 type Route struct {
 	Kind RouteKind
 	// Peer is the care-of address of the other replica: of Relayed and RelayTo; of
-	// Direct, if a replica relays to us.
+	// Direct and Held, if a replica relays to us.
 	Peer netip.Addr
-	// Via says how what Peer of RelayTo sends goes on: Tunnelled, Optimised or Direct.
+	// Via says how what Peer of RelayTo sends goes on: Tunnelled, Optimised or Direct;
+	// or Relayed, to From, which relays the flow to us.
 	Via RouteKind
 	// From is the care-of address of a former donor or relay, whose late packets
 	// for the flow are still accepted; or none.
 	From netip.Addr
 	// Keep: what comes for a Held flow is kept, within bounds, the oldest dropped
-	// first, until the route is of a kind that delivers; then it goes first, in its order.
+	// first, until the route is of a kind that delivers; then it goes first, in its
+	// order, segments of one TCP connection in that of their sequence numbers. Of a
+	// RelayTo flow what Peer gives back is kept, and Peer must be From: it is about to
+	// hand us the flow, and has frozen it already.
 	Keep bool
 }
 

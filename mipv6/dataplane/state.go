@@ -48,11 +48,12 @@ func (r Route) Check() error {
 	switch {
 	case relays && !r.Peer.IsValid():
 		return fmt.Errorf("%v without peer: %w", r.Kind, ErrRoute)
-	case !relays && r.Kind != Direct && r.Peer.IsValid():
+	case !relays && r.Kind != Direct && r.Kind != Held && r.Peer.IsValid():
 		return fmt.Errorf("%v with a peer: %w", r.Kind, ErrRoute)
-	case r.Via != Tunnelled && (r.Kind != RelayTo || r.Via != Optimised && r.Via != Direct):
+	case r.Via != Tunnelled && (r.Kind != RelayTo || r.Via == Held || r.Via > Relayed && r.Via != Direct),
+		r.Via == Relayed && (!r.From.IsValid() || r.From == r.Peer):
 		return fmt.Errorf("%v via %v: %w", r.Kind, r.Via, ErrRoute)
-	case r.Keep && r.Kind != Held:
+	case r.Keep && r.Kind != Held && (r.Kind != RelayTo || r.From != r.Peer):
 		return fmt.Errorf("%v with keep: %w", r.Kind, ErrRoute)
 	}
 	optional := func(role string, a netip.Addr) error {

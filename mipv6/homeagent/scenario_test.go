@@ -47,6 +47,7 @@ func (ones) Read(b []byte) (int, error) {
 //	ask type= [from=] [to=]         a query of a mobile node by ICMPv6
 //	error type= [code=] [from=] [home=] [careof=] [agent=] [payload=] [cut]   about a packet in the tunnel
 //	host fails=watch|proxy|tunnel   the host refuses this from now on; nothing without fails
+//	revoke [home=] [careof=]        a registration is taken back
 //	withdraw                        the role ends
 //	bindings, counters              show
 type story struct {
@@ -112,6 +113,12 @@ func (s *story) run(c scenario.Command) string {
 	case "host":
 		s.fails = c.String("fails", "")
 		return ""
+	case "revoke":
+		actions, revoked := s.core.revoke(s.now, c.Addr("home", contact), c.Addr("careof", glass))
+		if !revoked {
+			return "none"
+		}
+		return s.perform(actions)
 	case "withdraw":
 		return s.perform(s.core.withdraw(s.now))
 	case "bindings":

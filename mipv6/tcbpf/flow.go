@@ -18,7 +18,7 @@ type flow struct {
 	gateway   netip.Addr     // that route's next hop
 	entry     mapRoute       // what the programs' map says
 	mapped    bool           // it says something
-	keeping   bool           // the programs give what comes to the keeper
+	keeping   keeping        // what the programs give to the keeper
 	// undeclared: known only for its narrow path; the programs and State do not
 	// know of it.
 	undeclared bool
@@ -71,7 +71,7 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		p.keeper.hold(f)
 	}
 	// What was kept goes first: until it has, what comes is kept behind it.
-	state.keeping = r.Keep || waiting && r.Kind != dataplane.Held
+	state.keeping = whatIsKept(r, waiting)
 	if state.Kind != r.Kind || state.Peer != r.Peer {
 		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
 	}
@@ -93,6 +93,27 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		return p.keeper.discard(f)
 	}
 	return p.keeper.release(f, func() error { return p.endKeeping(f, state) })
+}
+
+// keeping is enum keep of the programs.
+type keeping uint8
+
+const (
+	keepNothing keeping = iota
+	keepAll
+	keepReturned
+)
+
+// whatIsKept is what the programs keep of a route; waiting: something was kept
+// before.
+func whatIsKept(r dataplane.Route, waiting bool) keeping {
+	switch {
+	case r.Keep && r.Kind == dataplane.RelayTo:
+		return keepReturned
+	case r.Keep, waiting && r.Kind != dataplane.Held:
+		return keepAll
+	}
+	return keepNothing
 }
 
 // declare makes the flow known, if it is not, with a stamp and, for a connection,
@@ -144,11 +165,11 @@ func (p *Plane) countConnections(c *contact, n int) error {
 // endKeeping lets what comes go the flow's way without detour.
 func (p *Plane) endKeeping(f dataplane.Flow, state *flow) error {
 	v := state.entry
-	v.Keep = 0
+	v.Keep = keepNothing
 	if err := put(p.programs.Routes, flowKey(f), &v); err != nil {
 		return err
 	}
-	state.entry, state.keeping = v, false
+	state.entry, state.keeping = v, keepNothing
 	return nil
 }
 

@@ -281,7 +281,7 @@ func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
 			if _, err := k.pump(fd); err != nil || q.packets == 0 {
 				break
 			}
-			for b := k.kept.pop(q); b != nil; b = k.kept.pop(q) {
+			for _, b := range inSequence(k.kept.popAll(q)) {
 				k.write(fd, b)
 			}
 		}
@@ -310,10 +310,7 @@ func (k *keeper) letGo(f dataplane.Flow, prepare func(fd int, q *queue) error) (
 		err = prepare(int(fd), q)
 		_, pumped := k.pump(int(fd))
 		err = errors.Join(err, pumped)
-		var rest [][]byte
-		for b := k.kept.pop(q); b != nil; b = k.kept.pop(q) {
-			rest = append(rest, b)
-		}
+		rest := k.kept.popAll(q)
 		k.kept.end(q)
 		for _, b := range rest {
 			if other := k.kept.find(f); other != nil {

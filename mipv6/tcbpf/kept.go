@@ -140,6 +140,15 @@ func (k *kept) pop(q *queue) []byte {
 	return p.data
 }
 
+// popAll takes all.
+func (k *kept) popAll(q *queue) [][]byte {
+	var all [][]byte
+	for b := k.pop(q); b != nil; b = k.pop(q) {
+		all = append(all, b)
+	}
+	return all
+}
+
 // end forgets a queue; packets that are still in it are given up.
 func (k *kept) end(q *queue) {
 	for k.pop(q) != nil {

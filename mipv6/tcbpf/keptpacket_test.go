@@ -119,3 +119,23 @@ func FuzzKeptPacket(f *testing.F) {
 		}
 	})
 }
+
+// Segments are let go in the order of their sequence numbers, across the end of
+// the numbers too; all else stays in its place.
+func TestInSequence(t *testing.T) {
+	kept := func(next, body string) []byte {
+		return append(offload(0, 0), packet(t, base("0014", next, cn, h1)+body)[14:]...)
+	}
+	segment := func(port, sequence string) []byte {
+		return kept("06", port+"0009"+sequence+"00000000"+"50100000"+"00000000")
+	}
+	a1, a2, a3 := segment("1122", "fffffff0"), segment("1122", "fffffff8"), segment("1122", "00000008")
+	b1, b2 := segment("3344", "00000001"), segment("3344", "00000002")
+	echo, short := kept("3a", "8000123400010001"), kept("06", "11220009000000")
+	got := inSequence([][]byte{a3, echo, b2, a1, short, b1, a2})
+	for i, want := range [][]byte{a1, echo, b1, a2, short, b2, a3} {
+		if !bytes.Equal(got[i], want) {
+			t.Errorf("packet %d is % x, want % x", i, got[i], want)
+		}
+	}
+}

@@ -163,7 +163,7 @@ func (s *flow) wanted(flags routeFlags) mapRoute {
 		Slot:       s.slot,
 		Kind:       uint8(s.Kind),
 		Via:        uint8(s.Via),
-		Keep:       bit(s.keeping),
+		Keep:       s.keeping,
 		OwnNextHop: bit(flags&flagOwn != 0),
 		Redirect:   bit(flags&flagRedirect != 0),
 	}

@@ -32,7 +32,8 @@ type mapRoute struct {
 	Peer, From, Gateway address
 	Slot                uint32
 	Kind, Via           uint8
-	Keep, OwnNextHop    uint8
+	Keep                keeping
+	OwnNextHop          uint8
 	Redirect            uint8
 	Pad                 [3]uint8
 }
@@ -47,6 +48,7 @@ type mapBinding struct {
 type mapTunnel struct {
 	LastUsed          uint64
 	CareOf, HomeAgent address
+	Protect, Pad      uint32
 }
 
 // route is the route that the entry says.
@@ -56,7 +58,7 @@ func (m *mapRoute) route() dataplane.Route {
 		Via:  dataplane.RouteKind(m.Via),
 		Peer: m.Peer.addr(),
 		From: m.From.addr(),
-		Keep: m.Keep != 0 && dataplane.RouteKind(m.Kind) == dataplane.Held,
+		Keep: m.Keep == keepReturned || m.Keep == keepAll && dataplane.RouteKind(m.Kind) == dataplane.Held,
 	}
 }
 

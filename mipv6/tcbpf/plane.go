@@ -27,10 +27,12 @@ type Plane struct {
 	host     *hostnet.Host
 	programs *programs
 
-	ring   *ringbuf.Reader
-	events chan dataplane.Event
-	icmp   *pathmtu.Sockets
-	tells  atomic.Int32 // Packet Too Big messages that may still be sent in this second
+	ring      *ringbuf.Reader
+	events    chan dataplane.Event
+	takenRing *ringbuf.Reader
+	taken     chan []byte
+	icmp      *pathmtu.Sockets
+	tells     atomic.Int32 // Packet Too Big messages that may still be sent in this second
 
 	keeper   *keeper // nil: nothing can be kept, for the reason in noKeeper
 	noKeeper error
@@ -67,6 +69,7 @@ func New(cfg Config) (*Plane, error) {
 		cfg:         cfg,
 		logger:      cfg.Logger,
 		events:      make(chan dataplane.Event, cfg.MaxEvents),
+		taken:       make(chan []byte, cfg.MaxEvents),
 		contacts:    map[netip.Addr]*contact{},
 		flows:       map[dataplane.Flow]*flow{},
 		connections: map[path]map[dataplane.Flow]*flow{},
@@ -116,6 +119,9 @@ func (p *Plane) start() (err error) {
 	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
 		return fmt.Errorf("reading events: %w", err)
 	}
+	if p.takenRing, err = ringbuf.NewReader(p.programs.Taken); err != nil {
+		return fmt.Errorf("reading packets: %w", err)
+	}
 	if p.icmp, err = pathmtu.Open(); err != nil {
 		return err
 	}
@@ -157,6 +163,7 @@ func (p *Plane) start() (err error) {
 		}
 	}
 	p.loops.Go(func() { p.readEvents() })
+	p.loops.Go(func() { p.readTaken() })
 	p.loops.Go(func() { p.readTooBig() })
 	p.loops.Go(func() { p.follow(ctx, changes) })
 	return nil
@@ -195,6 +202,9 @@ func (p *Plane) release() error {
 	}
 	if p.ring != nil {
 		errs = append(errs, p.ring.Close())
+	}
+	if p.takenRing != nil {
+		errs = append(errs, p.takenRing.Close())
 	}
 	if p.icmp != nil {
 		errs = append(errs, p.icmp.Close())

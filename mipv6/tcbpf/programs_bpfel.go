@@ -25,6 +25,7 @@ const (
 	programsMapRoutes            = "routes"
 	programsMapStamps            = "stamps"
 	programsMapSteering          = "steering"
+	programsMapTaken             = "taken"
 	programsMapTunnels           = "tunnels"
 	programsProgVanycastEgress   = "vanycast_egress"
 	programsProgVanycastIngress  = "vanycast_ingress"
@@ -98,6 +99,7 @@ type programsMapSpecs struct {
 	Routes   *ebpf.MapSpec `ebpf:"routes"`
 	Stamps   *ebpf.MapSpec `ebpf:"stamps"`
 	Steering *ebpf.MapSpec `ebpf:"steering"`
+	Taken    *ebpf.MapSpec `ebpf:"taken"`
 	Tunnels  *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
@@ -141,6 +143,7 @@ type programsMaps struct {
 	Routes   *ebpf.Map `ebpf:"routes"`
 	Stamps   *ebpf.Map `ebpf:"stamps"`
 	Steering *ebpf.Map `ebpf:"steering"`
+	Taken    *ebpf.Map `ebpf:"taken"`
 	Tunnels  *ebpf.Map `ebpf:"tunnels"`
 }
 
@@ -155,6 +158,7 @@ func (m *programsMaps) Close() error {
 		m.Routes,
 		m.Stamps,
 		m.Steering,
+		m.Taken,
 		m.Tunnels,
 	)
 }

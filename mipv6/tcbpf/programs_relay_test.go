@@ -35,7 +35,7 @@ func declared(f dataplane.Flow, r dataplane.Route, steer ...uint16) func(testing
 		if !f.Home.IsValid() {
 			return
 		}
-		state := flow{Route: r, keeping: r.Keep}
+		state := flow{Route: r, keeping: whatIsKept(r, false)}
 		check(t, put(p.Routes, flowKey(f), state.wanted(0)))
 	}
 }
@@ -58,6 +58,8 @@ func TestProgramsRelay(t *testing.T) {
 	relayTo := func(via dataplane.RouteKind) func(testing.TB, *programs) {
 		return declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: via})
 	}
+	returned := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, From: peer, Keep: true})
+	chain := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: dataplane.Relayed, From: hexAddr(cx)})
 	relayed := declared(all, dataplane.Route{Kind: dataplane.Relayed, Peer: peer})
 	tunnel := func(src, dst, inner string) string {
 		length := len(inner) / 2
@@ -102,11 +104,19 @@ func TestProgramsRelay(t *testing.T) {
 		{"late, not accepted any more", declared(all, dataplane.Route{Kind: dataplane.Optimised}), false, tunnel(pe, c1, fromClient), drop, ""},
 		{"late, of a flow that moved on", declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: hexAddr(cx), From: peer}), false,
 			tunnel(pe, c1, fromClient), redirected, tunnel(c1, cx, hopped)},
+		{"held, of its relay", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true, Peer: peer}), false, tunnel(pe, c1, fromClient), redirected, fromClient},
+		{"held, of its former relay", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true, From: peer}), false, tunnel(pe, c1, fromClient), redirected, fromClient},
+		{"held, of a stranger", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true, Peer: peer, From: hexAddr(ha)}), false, tunnel(cx, c1, fromClient), drop, ""},
 		{"direct out", declared(all, dataplane.Route{Kind: dataplane.Direct}), true, fromContact, pass, same},
 		{"direct, relayed in", declared(all, dataplane.Route{Kind: dataplane.Direct, Peer: peer}), false, tunnel(pe, c1, fromClient), pass, fromClient},
 		{"direct without relay", declared(all, dataplane.Route{Kind: dataplane.Direct}), false, tunnel(pe, c1, fromClient), drop, ""},
 
 		// Served by the peer, relayed here.
+		{"given back", returned, false, tunnel(pe, c1, fromClient), redirected, fromClient},
+		{"not given back yet", returned, false, tunnel(ha, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
+		{"given back by a stranger", returned, false, tunnel(cx, c1, fromClient), drop, ""},
+		{"from the peer to its relay", chain, false, tunnel(pe, c1, fromContact), redirected, tunnel(c1, cx, base63("0008", "11", h1, cn)+udp8)},
+		{"to the peer from its relay", chain, false, tunnel(cx, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
 		{"to the peer", relayTo(dataplane.Tunnelled), false, tunnel(ha, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
 		{"to the peer, tunnel with options", relayTo(dataplane.Tunnelled), false,
 			base("0038", "3c", ha, c1) + limit + fromClient, redirected, tunnel(c1, pe, hopped)},

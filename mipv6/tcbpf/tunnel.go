@@ -35,7 +35,10 @@ func (p *Plane) setTunnel(t dataplane.Tunnel) error {
 	if err := p.programs.Tunnels.Lookup(key, &v); err != nil {
 		v = mapTunnel{}
 	}
-	v.CareOf, v.HomeAgent = mapAddress(t.CareOf), mapAddress(t.HomeAgent)
+	v.CareOf, v.HomeAgent, v.Protect = mapAddress(t.CareOf), mapAddress(t.HomeAgent), 0
+	if t.Protect {
+		v.Protect = 1
+	}
 	if _, err := p.useHome(t.Home, t.CareOf, t.HomeAgent, true); err != nil {
 		return err
 	}

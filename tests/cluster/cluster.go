@@ -33,6 +33,7 @@ type Cluster struct {
 	clients  []string          // hosts with the correspondent role
 	planes   map[string]string // by host; "" for "auto"
 	leave    bool
+	ipsec    *IPsec // nil: nothing is said of it
 }
 
 // Option changes an installation.
@@ -89,7 +90,7 @@ func New(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...O
 	if err := os.Chmod(public, 0o755); err != nil {
 		return nil, err
 	}
-	return c, errors.Join(c.writeFiles(), c.issueCertificates(ctx))
+	return c, errors.Join(c.writeFiles(), c.issueCertificates(ctx), c.makeKeys(ctx))
 }
 
 // Hosts that run a daemon, in the order in which they are started: the

@@ -59,10 +59,7 @@ func (c *Cluster) replicaFile(name string) string {
 	fmt.Fprintf(&b, "\n[peers]\nlisten      = \"[%s]:%d\"\n", addressOf(name), peerPort)
 	fmt.Fprintf(&b, "certificate = %q\nkey         = %q\nauthority   = \"ca.pem\"\n", name+".pem", name+".key")
 	for _, s := range c.services {
-		nodes, policy := s.ContactNodes, s.Policy
-		if len(nodes) == 0 {
-			nodes = c.replicas[:1]
-		}
+		nodes, policy := c.contactNodes(s), s.Policy
 		if policy == "" {
 			policy = "random"
 		}
@@ -77,10 +74,12 @@ func (c *Cluster) replicaFile(name string) string {
 		if s.ContactOnly {
 			b.WriteString("contact_only    = true\n")
 		}
+		b.WriteString(c.ipsecMode(name))
 		for _, line := range s.Extra {
 			b.WriteString(line + "\n")
 		}
 	}
+	c.ipsecSections(&b, name)
 	return b.String()
 }
 
@@ -90,6 +89,8 @@ func (c *Cluster) homeAgentFile(name string) string {
 	c.nodeSection(&b, name, "home-agent")
 	c.apiSection(&b, name)
 	fmt.Fprintf(&b, "\n[home_agent]\nprefix  = %q\naddress = %q\n", lab.HomePrefix, lab.HomeAgent)
+	b.WriteString(c.ipsecMode(name))
+	c.ipsecSections(&b, name)
 	return b.String()
 }
 

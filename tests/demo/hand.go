@@ -19,7 +19,7 @@ The laboratory is up. Try, as root, in this folder:
       a line and Return is echoed; ! echoes all so far; every H in a line hands
       you to another replica; Q ends
   ip netns exec %[6]s-legacy telnet %[1]s 4000
-      the same from a host without Mobile IPv6
+      the same from a host without Mobile IPv6; port 4001: plain handovers
   ip netns exec %[6]s-router tcpdump -n -i modern
       the packets of modern; other interfaces: home glass reich adams legacy
   %[2]s/vanyctl --socket %[3]s handoffs

@@ -19,9 +19,11 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -91,7 +93,7 @@ const workers = 4
 
 // install brings up the laboratory with everything on it.
 func install(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts ...cluster.Option) (*cluster.Cluster, map[string]*cluster.Daemon, error) {
-	c, err := cluster.New(ctx, tb, n, bin, opts...)
+	c, err := cluster.New(ctx, tb, n, bin, append(opts, cluster.WithServices(services()...))...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,13 +103,29 @@ func install(ctx context.Context, tb lab.TB, n *lab.ThesisNet, bin string, opts 
 		return nil, nil, err
 	}
 	fmt.Println("starting the echo servers, as an unprivileged user")
-	for _, name := range lab.Replicas() {
-		if _, err := c.StartEcho(name, workers); err != nil {
+	for _, service := range services() {
+		for _, name := range lab.Replicas() {
+			if _, err := c.StartServer(name, "echo", "-n", name, "-w", strconv.Itoa(workers), "-d", "--service", service.Name); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := c.WaitServing(ctx, daemons, service.Name); err != nil {
 			return nil, nil, err
 		}
 	}
-	return c, daemons, c.WaitServing(ctx, daemons, "echo")
+	return c, daemons, nil
 }
+
+// services are the thesis's example service, and the same with handoffs as the
+// thesis had them.
+func services() []cluster.Service {
+	echo := cluster.Echo()
+	plain := echo
+	plain.Name, plain.Contact, plain.Extra = "plain", netip.AddrPortFrom(echo.Contact.Addr(), plainPort), []string{`mode = "basic"`}
+	return []cluster.Service{echo, plain}
+}
+
+const plainPort = 4001
 
 // demonstrate runs both sessions and shows what came of them.
 func demonstrate(ctx context.Context, tb lab.TB, bin, result string) error {
@@ -121,11 +139,15 @@ func demonstrate(ctx context.Context, tb lab.TB, bin, result string) error {
 	if err != nil {
 		return err
 	}
-	if err := telnet(ctx, n.Modern, func(t *cluster.Telnet) error { return thesisSession(ctx, t) }); err != nil {
-		return fmt.Errorf("modern: %w", err)
-	}
-	if err := telnet(ctx, n.Legacy, func(t *cluster.Telnet) error { return legacySession(ctx, t) }); err != nil {
-		return fmt.Errorf("legacy: %w", err)
+	echo, plain := services()[0].Contact, services()[1].Contact
+	for _, s := range []struct {
+		host *lab.Host
+		to   netip.AddrPort
+		body func(context.Context, *cluster.Telnet) error
+	}{{n.Modern, echo, thesisSession}, {n.Legacy, echo, legacySession}, {n.Modern, plain, plainSession}, {n.Legacy, plain, plainSession}} {
+		if err := telnet(ctx, s.host, s.to, func(t *cluster.Telnet) error { return s.body(ctx, t) }); err != nil {
+			return fmt.Errorf("%s: %w", s.host.Name(), err)
+		}
 	}
 	handoffs, err := collect(ctx, daemons, n)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -11,12 +12,12 @@ import (
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
-// telnet connects to the contact address from a host and gives the session to
-// body. It shows what telnet shows.
-func telnet(ctx context.Context, h *lab.Host, body func(*cluster.Telnet) error) error {
-	fmt.Printf("\n%s$ telnet %s 4000\n", h.Name(), lab.ContactAddress)
+// telnet connects to a service from a host and gives the session to body. It
+// shows what telnet shows.
+func telnet(ctx context.Context, h *lab.Host, to netip.AddrPort, body func(*cluster.Telnet) error) error {
+	fmt.Printf("\n%s$ telnet %s %d\n", h.Name(), to.Addr(), to.Port())
 	screen := &screen{out: os.Stdout}
-	t, err := cluster.DialTelnet(ctx, h, screen)
+	t, err := cluster.DialTelnetTo(ctx, h, to, screen)
 	if t == nil {
 		return err
 	}
@@ -69,6 +70,16 @@ func legacySession(ctx context.Context, t *cluster.Telnet) error {
 		"Some more: HiHaHo",
 		"!Echo all up to now",
 		"Happy with two more: HH",
+		"!And that was all",
+	)
+}
+
+// plainSession is for the service that hands over as the thesis did.
+func plainSession(ctx context.Context, t *cluster.Telnet) error {
+	return say(ctx, t,
+		"Please echo my data",
+		"I want a Handover",
+		"And two more: HiHa",
 		"!And that was all",
 	)
 }

@@ -154,9 +154,9 @@ func cutPort(address string) (host, port string, ok bool) {
 // sentBy reads the segments that the host on this link sent: a client's have
 // our port as destination, a replica's as source.
 func sentBy(ctx context.Context, host string, c *lab.Capture) ([]segment, error) {
-	filter, fromClient, portField := "tcp.srcport == 4000", false, "tcp.dstport"
+	filter, fromClient, portField := "tcp.srcport in {4000, 4001}", false, "tcp.dstport"
 	if host == "modern" || host == "legacy" {
-		filter, fromClient, portField = "tcp.dstport == 4000", true, "tcp.srcport"
+		filter, fromClient, portField = "tcp.dstport in {4000, 4001}", true, "tcp.srcport"
 	}
 	rows, err := c.Fields(ctx, filter+" && tcp.len > 0 && !icmpv6", "frame.time_epoch", portField, "tcp.seq_raw", "tcp.len", "tcp.options.timestamp.tsval")
 	if err != nil {

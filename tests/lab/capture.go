@@ -20,6 +20,7 @@ type Capture struct {
 	path    string
 	dropped int
 	stopped bool
+	esp     []Association
 }
 
 // CaptureOption changes what is captured.

@@ -73,7 +73,7 @@ func (c *Capture) tshark(ctx context.Context, filter string, args ...string) ([]
 		"-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE",
 		// Nothing of ours spans frames, and reassembly would hide a bad one.
 		"-o", "tcp.desegment_tcp_streams:FALSE",
-	}, args...)
+	}, append(c.decryption(), args...)...)
 	if filter != "" {
 		argv = append(argv, "-Y", filter)
 	}

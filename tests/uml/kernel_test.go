@@ -23,6 +23,7 @@ var suites = []struct {
 	{pkg: "./mipv6/xfrm"},
 	{pkg: "./mipv6/tcbpf", run: "TestConformance|TestProbe"},
 	{pkg: "./mipv6/mhsock"},
+	{pkg: "./mipv6/ipsec", run: "TestKernel"},
 }
 
 // The kernel's own Mobile IPv6, and our eBPF on the same kernel. Outputs, logs

@@ -188,6 +188,50 @@ func testKeepRelay(t *testing.T, b Backend) {
 	silent(t, received)
 }
 
+// The way to the owner leads past us, and the owner is about to hand us the flow:
+// what comes goes there, what it gives back is kept, and nothing gets lost when all
+// is kept here, and then delivered.
+func testKeepReturned(t *testing.T, b Backend) {
+	top := newTopology(t, ordinary(), lab.Wire())
+	p := start(t, top, b)
+	needs(t, p.replica, keeps)
+	near := b.New(t, top.near, "eth0")
+	defer func() { must(t, near.Close()) }()
+	must(t, p.agent.SetTunnel(tunnel), p.replica.SetContact(contact), near.SetContact(there))
+	send, owned := datagrams(t, top.legacy, legacyAddr, top.near, netip.AddrPortFrom(contactAddr, 4000))
+	var received net.PacketConn
+	must(t, top.replica.Do(func() (err error) {
+		received, err = net.ListenPacket("udp6", netip.AddrPortFrom(contactAddr, 4000).String())
+		return err
+	}))
+	defer received.Close()
+	returns := dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, From: nearAddr, Keep: true}
+	must(t, near.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Relayed, Peer: replicaAddr}), p.replica.SetRoute(legacyFlow, returns))
+	numbered(t, send, 1, 20)
+	inOrder(t, owned, 1, 20)
+	must(t, near.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.RelayTo, Peer: replicaAddr, From: replicaAddr}))
+	numbered(t, send, 21, 40)
+	settled(t, p.replica, 20)
+	// It comes to nothing: what was kept goes to the owner all the same.
+	must(t, near.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Relayed, Peer: replicaAddr}),
+		p.replica.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr}))
+	inOrder(t, owned, 21, 40)
+	// It comes about.
+	must(t, p.replica.SetRoute(legacyFlow, returns), near.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.RelayTo, Peer: replicaAddr, From: replicaAddr}))
+	numbered(t, send, 41, 60)
+	settled(t, p.replica, 40)
+	must(t, p.replica.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Held, Keep: true, From: nearAddr}))
+	numbered(t, send, 61, 80)
+	settled(t, p.replica, 60)
+	silent(t, received)
+	must(t, p.replica.SetRoute(legacyFlow, dataplane.Route{Kind: dataplane.Tunnelled, From: nearAddr}))
+	numbered(t, send, 81, 100)
+	inOrder(t, received, 41, 100)
+	if n := p.replica.Counters()[dataplane.CounterKeptDropped]; n != 0 {
+		t.Errorf("%d kept packets were dropped", n)
+	}
+}
+
 // A stranger's packet never reaches what is kept.
 func testKeepStrangers(t *testing.T, b Backend) {
 	top := newTopology(t, ordinary(), lab.Wire())

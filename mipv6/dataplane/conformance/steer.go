@@ -125,7 +125,9 @@ func testSteer(t *testing.T, b Backend) {
 			conn.end(t)
 		}
 	})
-	count(t, c, "tcp.analysis.retransmission", none)
+	// A spurious one, of what was acknowledged already, is a busy machine's: nothing
+	// was lost.
+	count(t, c, "tcp.analysis.retransmission && !tcp.analysis.spurious_retransmission", none)
 	count(t, c, "tcp.flags.syn == 1 && tcp.flags.ack == 0", func(n int) bool { return n == 4 })
 
 	// Other ports and other ways are not steered.

@@ -64,6 +64,7 @@ type Host struct {
 	network  *Network
 	mobility *queue[mhsock.Received]
 	errors   *queue[mhsock.ICMPError]
+	esp      *ESP // nil until asked for
 }
 
 var _ mhsock.Conn = (*Host)(nil)
@@ -96,17 +97,26 @@ func (h *Host) Send(p *mipv6.Packet) error {
 }
 
 // Deliver puts a packet into the host's queue as if it had arrived, if it has
-// a Mobility Header with a right checksum, which is all that a kernel looks at.
+// a Mobility Header with a right checksum, which is all that a kernel looks at;
+// an ESP packet goes to the socket for these.
 func (h *Host) Deliver(p *mipv6.Packet) {
 	src, dst := p.ChecksumAddresses()
+	if p.NextHeader == protocolESP && h.esp != nil {
+		h.esp.packets.put(received(p, src, dst))
+		return
+	}
 	if p.NextHeader != mipv6.ProtocolMobility || !mipv6.VerifyChecksum(p.Payload, src, dst) {
 		return
 	}
+	h.mobility.put(received(p, src, dst))
+}
+
+func received(p *mipv6.Packet, src, dst netip.Addr) mhsock.Received {
 	r := mhsock.Received{Src: src, Dst: dst, Interface: 1, Message: slices.Clone(p.Payload)}
 	if p.HomeAddress.IsValid() {
 		r.CareOf = p.Src
 	}
-	h.mobility.put(r)
+	return r
 }
 
 // DeliverError puts an ICMPv6 error into the host's queue.

@@ -67,6 +67,7 @@ inline int correspondent_ingress(struct __sk_buff *skb, struct ipv6 *h, const st
 	struct address home, care_of = h->source;
 	struct walk after = *w;
 	__u8 type = OPTION_CARE_OF;
+	__u8 protocol;
 	int mobility;
 
 	if (!bpf_map_lookup_elem(&locals, &h->destination))
@@ -75,7 +76,9 @@ inline int correspondent_ingress(struct __sk_buff *skb, struct ipv6 *h, const st
 		return PASS;
 	if (!routable(&home))
 		return drop(DROP_HOME_INVALID);
-	mobility = upper_layer(skb, after.off, after.next) == MOBILITY;
+	protocol = upper_layer(skb, after.off, after.next);
+	/* What ESP protects is for its association to judge (RFC 3776 section 3.2): a home registration is in it. */
+	mobility = protocol == MOBILITY || protocol == ESP;
 	if (!mobility) {
 		struct pair pair = {.local = h->destination, .home = home};
 		struct binding *b = bpf_map_lookup_elem(&bindings, &pair);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "encapsulation.h"
+#include "protection.h"
 
 /* A packet, ours or forwarded, to a home address that is registered, section 10.4.2. */
 inline int home_agent_egress(struct __sk_buff *skb, const struct ipv6 *h, struct tunnel *t)
@@ -10,6 +11,8 @@ inline int home_agent_egress(struct __sk_buff *skb, const struct ipv6 *h, struct
 	if (!routable(&h->source))
 		return drop(DROP_DESTINATION); /* link-local addresses stay on the home link */
 	touch(&t->last_used);
+	if (t->protect && upper_layer(skb, IPV6_LENGTH, h->next_header) == MOBILITY)
+		return take(skb);
 	if (encapsulate(skb, h, &t->home_agent, &t->care_of) != PASS)
 		return DROP;
 	count(HOME_AGENT_OUT);
@@ -27,6 +30,8 @@ inline int home_agent_decapsulate(struct __sk_buff *skb, const struct ipv6 *oute
 
 	if (!t || !equal(&outer->source, &t->care_of) || !equal(&outer->destination, &t->home_agent))
 		return UNCLAIMED;
+	if (t->protect && upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY)
+		return drop(DROP_UNPROTECTED);
 	touch(&t->last_used);
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;

@@ -42,6 +42,12 @@ struct flow {
 
 enum route_kind { TUNNELLED = 0, OPTIMISED = 1, HELD = 2, RELAYED = 3, RELAY_TO = 4, DIRECT = 5 };
 
+/*
+ * What of a route goes to the keeper, whatever kind says of it: all that comes in,
+ * or what peer gives back, to whom the rest is relayed.
+ */
+enum keep { KEEP_NOTHING = 0, KEEP_ALL = 1, KEEP_RETURNED = 2 };
+
 struct route {
 	struct address peer;    /* the replica that relays to us, or that we relay to */
 	struct address from;    /* one whose late packets are still accepted; or zero */
@@ -49,7 +55,7 @@ struct route {
 	__u32 slot;             /* its stamp's place in stamps */
 	__u8 kind;
 	__u8 via;          /* RELAY_TO: how the peer's packets go on */
-	__u8 keep;         /* 1: what comes in goes to the keeper, whatever kind says of it */
+	__u8 keep;         /* enum keep */
 	__u8 own_next_hop; /* 1: the routing table sends this client's packets another way than the home agent's */
 	__u8 redirect;     /* 1: and another way than this connection's */
 	__u8 pad[3];
@@ -71,6 +77,16 @@ struct tunnel {
 	__u64 last_used;
 	struct address care_of;
 	struct address home_agent;
+	__u32 protect; /* 1: Mobility Headers pass by the daemon, which protects them */
+	__u32 pad;
+};
+
+/* A whole IPv6 packet that the daemon sends on; a Mobility Header that is longer is none. */
+#define TAKEN_MAX 1280U
+
+struct taken {
+	__u32 length;
+	__u8 packet[TAKEN_MAX];
 };
 
 /* What the signalling must answer: a Binding Error is due. */
@@ -117,6 +133,7 @@ enum counter {
 	MOBILITY_IN,
 	HOME_AGENT_OUT,
 	HOME_AGENT_IN,
+	MOBILITY_TAKEN,
 	DROP_CONTACT_GONE,
 	DROP_DESTINATION,
 	DROP_NATIVE,
@@ -125,6 +142,7 @@ enum counter {
 	DROP_ROOM,
 	DROP_SIZE,
 	DROP_CONGESTION,
+	DROP_UNPROTECTED,
 	DROP_FOREIGN_TUNNEL,
 	DROP_FORWARDED,
 	DROP_NOT_OWNER,
@@ -174,6 +192,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} taken SEC(".maps");
 
 function void count(__u32 what)
 {

@@ -85,6 +85,7 @@ inline int mobile_routing_header(struct __sk_buff *skb, struct ipv6 *h, const st
 	struct routing_header ext;
 	struct route *r;
 	struct contact *c;
+	int kept = 0;
 
 	if (load(skb, w->off, &ext, sizeof(ext)) < 0)
 		return PASS;
@@ -99,13 +100,14 @@ inline int mobile_routing_header(struct __sk_buff *skb, struct ipv6 *h, const st
 		r = 0; /* signalling is ours, also what frees a held flow */
 	if (r) {
 		touch_route(r);
-		if (r->kind == HELD && !r->keep)
+		kept = r->keep == KEEP_ALL;
+		if (r->kind == HELD && !kept)
 			return drop(HELD_IN);
-		if ((r->keep || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
+		if ((kept || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
 			return PASS; /* another host's on our link: the kernel drops it */
 	}
 	h->destination = ext.home;
-	if (r && r->kind == RELAY_TO && !r->keep) {
+	if (r && r->kind == RELAY_TO && !kept) {
 		struct ipv6 plain = *h;
 
 		plain.next_header = ext.next_header;
@@ -114,7 +116,7 @@ inline int mobile_routing_header(struct __sk_buff *skb, struct ipv6 *h, const st
 	}
 	if (remove_extension(skb, h, w, ext.next_header) != PASS)
 		return DROP;
-	if (r && r->keep)
+	if (kept)
 		return keep();
 	if (r && r->kind == RELAY_TO)
 		return relay_plain(skb, h, c, r);
@@ -127,7 +129,7 @@ inline int accepts(const struct route *r, const struct address *relay)
 {
 	if (equal(&r->from, relay))
 		return 1;
-	return (r->kind == RELAYED || r->kind == DIRECT) && equal(&r->peer, relay);
+	return (r->kind == RELAYED || r->kind == DIRECT || r->kind == HELD) && equal(&r->peer, relay);
 }
 
 /*
@@ -139,6 +141,7 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 {
 	struct flow flow = {.home = inner->destination, .client = inner->source};
 	int agent = equal(&outer->source, &c->home_agent);
+	int kept = 0;
 	__u32 upper = size + IPV6_LENGTH;
 	struct route *r = incoming_route(skb, c, &flow, upper, inner->next_header);
 
@@ -157,11 +160,12 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 	}
 	if (r) {
 		touch_route(r);
-		if (r->kind == HELD && !r->keep)
+		kept = r->keep == KEEP_ALL || (r->keep == KEEP_RETURNED && equal(&outer->source, &r->peer));
+		if (r->kind == HELD && !kept)
 			return drop(HELD_IN);
-		if ((r->keep || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
+		if ((kept || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
 			return PASS;
-		if (r->kind == RELAY_TO && !r->keep)
+		if (r->kind == RELAY_TO && !kept)
 			return relay_tunnelled(skb, outer, inner, size, c, r);
 	} else if (keeper_index && c->steer[0] && inner->next_header == TCP && skb->pkt_type == PACKET_HOST &&
 		   steered(skb, c, upper)) {
@@ -169,7 +173,7 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 	}
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;
-	if (r && r->keep)
+	if (kept)
 		return keep();
 	count(agent ? TUNNELLED_IN : RELAYED_IN);
 	return PASS;

@@ -117,8 +117,10 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 	    neighbour_discovery(skb, size + IPV6_LENGTH, inner->next_header))
 		return drop(DROP_FOREIGN_TUNNEL);
 	touch_route(r);
+	if (r->via == RELAYED)
+		to.destination = r->from;
 	/* As in mobile_egress: before these headers the option may not stand. */
-	if (r->via == TUNNELLED ||
+	if (r->via == TUNNELLED || r->via == RELAYED ||
 	    (r->via == OPTIMISED && (inner->next_header == HOP_BY_HOP || inner->next_header == ROUTING))) {
 		if (change_tunnel(skb, outer, inner, size, &to) != PASS)
 			return DROP;

@@ -11,7 +11,7 @@ import (
 	"github.com/vanycast/vanycast/tests/stream"
 )
 
-const chunk = 64 << 10
+const chunk = 64 << 10 // received at once
 
 // exchange sends and receives at once until it is time for a handoff, or all
 // is done. Both directions have stopped when it returns, and p counts exactly
@@ -42,9 +42,9 @@ func (j *job) exchange(c *vanycast.Conn, p *progress) (finished bool, err error)
 // send sends the rest of the stream.
 func (j *job) send(c *vanycast.Conn, p *progress) error {
 	source := stream.New(j.seed, p.Sent)
-	b := make([]byte, chunk)
-	for p.Sent < j.size {
-		part := b[:min(chunk, j.size-p.Sent)]
+	b := make([]byte, j.pace.Chunk)
+	for ; p.Sent < j.size; j.pace.Wait() {
+		part := b[:min(int64(len(b)), j.size-p.Sent)]
 		_, _ = source.Read(part) // cannot fail
 		n, err := c.Write(part)
 		p.Sent += int64(n)

@@ -2,8 +2,9 @@
 // stream and hashes what the client sends, both at once, and hands the client
 // to another replica every so many received bytes, in the middle of it all.
 //
-//	stream -seed N -size BYTES -every BYTES
+//	stream -seed N -size BYTES -every BYTES [-steady]
 //
+// With -steady it sends a kilobyte each millisecond, instead of all it can.
 // When the client has ended its side and all is sent, the client is told the
 // hash of what the servers received, and how many they were.
 package main
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/vanycast/vanycast"
+	"github.com/vanycast/vanycast/tests/stream"
 )
 
 // job is what every client gets.
@@ -27,6 +29,7 @@ type job struct {
 	seed  uint64
 	size  int64 // bytes to send
 	every int64 // received bytes between handoffs; 0: none
+	pace  stream.Pace
 
 	wanted sync.Map // *vanycast.Conn → netip.Addr: where an operator wants it
 }
@@ -44,8 +47,13 @@ func main() {
 	flag.Uint64Var(&j.seed, "seed", 1, "which stream to send")
 	flag.Int64Var(&j.size, "size", 1<<20, "how many bytes of it")
 	flag.Int64Var(&j.every, "every", 0, "hand off after so many received bytes")
+	steady := flag.Bool("steady", false, "send a kilobyte each millisecond")
 	service := flag.String("service", "stream", "name of the service")
 	flag.Parse()
+	j.pace = stream.Bulk
+	if *steady {
+		j.pace = stream.Steady
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	ln, err := vanycast.Listen(ctx, *service, vanycast.WithHandoffRequests(j.want))

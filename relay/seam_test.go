@@ -1,0 +1,245 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
+	"github.com/vanycast/vanycast/peer"
+)
+
+var (
+	seamAnchor   = netip.MustParseAddr("2001:db8:1::10")
+	seamDonor    = netip.MustParseAddr("2001:db8:2::10")
+	seamAcceptor = netip.MustParseAddr("2001:db8:3::10")
+	seamAgent    = netip.MustParseAddr("2001:db8:9::ff")
+	seamConn     = Conn{netip.MustParseAddrPort("[2001:db8:9::1]:4000"), netip.MustParseAddrPort("[2001:db8:b::10]:50000")}
+)
+
+// network is replicas that can call each other.
+type network map[netip.Addr]*Node
+
+type caller struct {
+	net  network
+	from netip.Addr
+}
+
+func (c caller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+	n := c.net[to]
+	switch {
+	case n == nil:
+		return nil, peer.ErrUnreachable
+	case kind == peer.KindRelay:
+		return n.HandleUpdates(ctx, c.from, req)
+	}
+	return n.HandleAnchor(ctx, c.from, req)
+}
+
+// seamed is a replica with its data plane.
+type seamed struct {
+	*Node
+	plane *planetest.Plane
+	now   *time.Time
+}
+
+// seamNet makes the replicas; the first is contact node.
+func seamNet(t *testing.T, now *time.Time, addrs ...netip.Addr) []seamed {
+	t.Helper()
+	net := network{}
+	var all []seamed
+	for _, a := range addrs {
+		plane := planetest.New()
+		if err := plane.SetContact(dataplane.Contact{Home: seamConn.Contact.Addr(), CareOf: a, HomeAgent: seamAgent}); err != nil {
+			t.Fatal(err)
+		}
+		n := New(Config{Self: a, MaxEntries: 8}, Deps{Plane: plane, Peers: caller{net, a}, Now: func() time.Time { return *now }})
+		n.Add(Contact{Address: seamConn.Contact.Addr(), ContactNodes: addrs[:1], Replicas: addrs})
+		n.SetContactNode(seamConn.Contact.Addr(), addrs[0])
+		net[a] = n
+		all = append(all, seamed{n, plane, now})
+	}
+	return all
+}
+
+// is checks the route that a replica has declared for the connection.
+func (s seamed) is(t *testing.T, want string) {
+	t.Helper()
+	got := "none"
+	if r, ok := s.plane.State().Routes[seamConn.Flow()]; ok {
+		got = r.String()
+	}
+	if got != want {
+		t.Errorf("%v: route is %q, want %q", s.cfg.Self, got, want)
+	}
+}
+
+func ok(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A relayed connection moves between any two replicas: whatever its packets' way,
+// each has a route at every moment that brings it to the endpoint, or keeps it.
+func TestSeamOfRelayed(t *testing.T) {
+	const a, d, c = "2001:db8:1::10", "2001:db8:2::10", "2001:db8:3::10"
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+	move := func(donor, acceptor seamed, offered, frozen, started, opened func()) {
+		t.Helper()
+		ok(t, acceptor.Expect(seamConn, donor.cfg.Self, false))
+		offered()
+		ok(t, donor.Divert(seamConn, acceptor.cfg.Self))
+		m, err := donor.Mark(seamConn)
+		ok(t, err, acceptor.Expect(seamConn, donor.cfg.Self, true))
+		frozen()
+		ok(t, acceptor.Start(t.Context(), seamConn, m))
+		started()
+		ok(t, acceptor.Open(seamConn, donor.cfg.Self))
+		donor.Finish(seamConn)
+		donor.Left(seamConn)
+		opened()
+		now = now.Add(seamLinger)
+		for _, n := range nodes {
+			n.sweepSeams(now)
+			if len(n.seams) != 0 {
+				t.Errorf("%v: %d seams are left", n.cfg.Self, len(n.seams))
+			}
+		}
+	}
+	anchor, donor, acceptor := nodes[0], nodes[1], nodes[2]
+	t.Run("from the anchor", func(t *testing.T) {
+		move(anchor, donor,
+			func() { anchor.is(t, "none"); donor.is(t, "held, kept, accepts from "+a) },
+			func() { anchor.is(t, "relay to "+d+" via tunnelled"); donor.is(t, "held, kept, accepts from "+a) },
+			func() {
+				anchor.is(t, "relay to "+d+" via tunnelled")
+				donor.is(t, "held and relayed by "+a+", kept, accepts from "+a)
+			},
+			func() { anchor.is(t, "relay to "+d+" via tunnelled"); donor.is(t, "relayed by "+a) })
+		donor.is(t, "relayed by "+a)
+	})
+	t.Run("past the anchor", func(t *testing.T) {
+		move(donor, acceptor,
+			func() { donor.is(t, "relayed by "+a); acceptor.is(t, "held, kept, accepts from "+d) },
+			func() {
+				anchor.is(t, "relay to "+d+" via tunnelled")
+				donor.is(t, "relay to "+c+" via tunnelled, accepts from "+a)
+			},
+			func() {
+				anchor.is(t, "relay to "+c+" via tunnelled")
+				donor.is(t, "relay to "+c+" via tunnelled, accepts from "+a)
+				acceptor.is(t, "held and relayed by "+a+", kept, accepts from "+d)
+			},
+			func() { acceptor.is(t, "relayed by "+a+", accepts from "+d) })
+		acceptor.is(t, "relayed by "+a)
+		donor.is(t, "none")
+	})
+	t.Run("to the anchor", func(t *testing.T) {
+		move(acceptor, anchor,
+			// Until the owner has frozen it, it gets what comes; what it gives back
+			// is kept.
+			func() { anchor.is(t, "relay to "+c+" via tunnelled, kept, accepts from "+c) },
+			func() {
+				acceptor.is(t, "relay to "+a+" via tunnelled, accepts from "+a)
+				anchor.is(t, "held, kept, accepts from "+c)
+			},
+			func() { anchor.is(t, "held, kept, accepts from "+c) },
+			func() { anchor.is(t, "tunnelled, accepts from "+c) })
+		anchor.is(t, "none")
+		acceptor.is(t, "none")
+	})
+}
+
+// Where a handoff comes to nothing, packets go as before.
+func TestSeamUndone(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor)
+	anchor, owner := nodes[0], nodes[1]
+	m, err := anchor.Mark(seamConn)
+	ok(t, err, owner.Start(t.Context(), seamConn, m))
+	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+
+	ok(t, anchor.Expect(seamConn, seamDonor, false), owner.Divert(seamConn, seamAnchor), anchor.Expect(seamConn, seamDonor, true))
+	ok(t, anchor.Undo(seamConn), owner.Undo(seamConn))
+	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+	owner.is(t, "relayed by 2001:db8:1::10")
+
+	// An acceptor that hears no more of it comes to the same.
+	ok(t, anchor.Expect(seamConn, seamDonor, false))
+	now = now.Add(expectFor)
+	anchor.sweepSeams(now)
+	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+	// Open and Left of what is not there do nothing.
+	ok(t, anchor.Open(seamConn, seamDonor))
+	owner.Left(seamConn)
+	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+	owner.is(t, "relayed by 2001:db8:1::10")
+}
+
+// A replica cannot get at a connection that another one owns, nor take all the
+// room; a stranger's packets have no way in, since nothing is declared for it.
+func TestSeamRefused(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+	anchor, owner := nodes[0], nodes[1]
+	m, err := anchor.Mark(seamConn)
+	ok(t, err, owner.Start(t.Context(), seamConn, m))
+	if err := anchor.Expect(seamConn, seamAcceptor, true); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("a donor that is not the owner: %v", err)
+	}
+	anchor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+	if n := anchor.Counters()["refused"]; n != 1 {
+		t.Errorf("%d refusals counted", n)
+	}
+
+	conn := func(i int) Conn {
+		return Conn{seamConn.Contact, netip.AddrPortFrom(seamConn.Client.Addr(), uint16(1000+i))}
+	}
+	for i := range 4 {
+		ok(t, owner.Expect(conn(i), seamAcceptor, false))
+	}
+	if err := owner.Expect(conn(4), seamAcceptor, false); !errors.Is(err, ErrTableFull) {
+		t.Errorf("a replica takes more than its half: %v", err)
+	}
+	ok(t, owner.Expect(conn(3), seamAcceptor, true)) // one that is known
+	for i := 4; i < 8; i++ {
+		ok(t, owner.Expect(conn(i), seamAnchor, false))
+	}
+	if err := owner.Divert(conn(8), seamAnchor); !errors.Is(err, ErrTableFull) {
+		t.Errorf("the table is not bounded: %v", err)
+	}
+	now = now.Add(expectFor)
+	owner.sweepSeams(now)
+	ok(t, owner.Expect(conn(4), seamAcceptor, false))
+	if err := owner.Expect(Conn{netip.MustParseAddrPort("[2001:db8:9::2]:4000"), seamConn.Client}, seamAcceptor, false); !errors.Is(err, ErrNoContact) {
+		t.Errorf("another contact address: %v", err)
+	}
+}
+
+// A client that is bound has its own way; the handoff's packets go by it.
+func TestSeamOfBound(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+	donor, acceptor := nodes[1], nodes[2]
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	ok(t, acceptor.Expect(seamConn, seamDonor, false), donor.Divert(seamConn, seamAcceptor))
+	donor.is(t, "relay to 2001:db8:3::10 via optimised")
+	acceptor.is(t, "held, kept, accepts from 2001:db8:2::10")
+	acceptor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	acceptor.is(t, "held, kept, accepts from 2001:db8:2::10")
+	ok(t, acceptor.Open(seamConn, seamDonor))
+	acceptor.is(t, "optimised, accepts from 2001:db8:2::10")
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), false)
+	donor.Left(seamConn)
+	now = now.Add(seamLinger)
+	donor.sweepSeams(now)
+	acceptor.sweepSeams(now)
+	donor.is(t, "none")
+	acceptor.is(t, "none")
+}
