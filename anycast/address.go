@@ -47,65 +47,6 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	return &Address{n, ct.Address}, nil
 }
 
-// Active makes this replica the contact node (mip6_addr_active): it registers its
-// care-of address at the home agent and returns when that has acknowledged, or
-// why not. The registration is then kept alive until Close, or until another
-// replica registers: the home agent's sequence number decides a race, and who
-// has lost one gets a *SequenceError. Other errors: *StatusError for a refusal,
-// ErrTimeout, the context's.
-//
-// Connections of clients without Mobile IPv6 survive: before it registers it asks
-// the other replicas for theirs, and tells them afterwards.
-func (a *Address) Active(ctx context.Context) error {
-	if a.IsContactNode() {
-		return nil
-	}
-	a.node.relay.Collect(ctx, a.home)
-	_, err := a.node.wait(ctx, a.node.cfg.RegisterTimeout, func(now time.Time, id opID) {
-		a.node.core.activate(now, id, a.home)
-	})
-	if err == nil {
-		a.node.relay.Announce(a.node.background, a.home)
-	}
-	return err
-}
-
-// contactNodeMoved: another replica says that it is the contact node.
-func (n *Node) contactNodeMoved(home, node netip.Addr) {
-	n.event(func(time.Time) { n.core.announced(home, node) })
-}
-
-// IsContactNode reports whether this replica is registered at the home agent, as
-// far as it knows.
-func (a *Address) IsContactNode() bool {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	ct := a.node.core.contacts[a.home]
-	return ct != nil && ct.active
-}
-
-// SetContactNode says which replica is the contact node: who is asked first for
-// home tests. The other contact nodes are asked if it cannot help.
-func (a *Address) SetContactNode(careOf netip.Addr) {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	if ct := a.node.core.contacts[a.home]; ct != nil && !ct.active {
-		ct.contactNode = careOf
-		a.node.relay.SetContactNode(a.home, careOf)
-	}
-}
-
-// ContactNode is the replica that is taken for the contact node; invalid if none
-// is.
-func (a *Address) ContactNode() netip.Addr {
-	a.node.mu.Lock()
-	defer a.node.mu.Unlock()
-	if ct := a.node.core.contacts[a.home]; ct != nil {
-		return ct.contactNode
-	}
-	return netip.Addr{}
-}
-
 // Ready is when the client may be told of a new care-of address: now, or a
 // little later if it was told too often of late (MAX_UPDATE_RATE, RFC 6275 §12).
 // A handoff that begins before would keep the client waiting.

@@ -28,6 +28,9 @@ const (
 	// registerTries is how often the home agent is asked; the time of Active ends
 	// before.
 	registerTries = 5
+	// confirmTries is how often it is asked whether we are contact node still; the
+	// next such question comes soon.
+	confirmTries = 2
 	// refreshTries is the same for an active address: with the back-off at its
 	// longest, half an hour.
 	refreshTries = 60

@@ -61,6 +61,7 @@ type coreConfig struct {
 type contact struct {
 	Contact
 	contactNode netip.Addr // whom to ask for home tests
+	epoch       *uint16    // the number of the last home registration known, ours or another's
 	active      bool       // registered at the home agent: we are the contact node
 	wanted      bool       // active, or on the way there
 	waiter      opID       // of Active or Close

@@ -33,8 +33,9 @@ func (ct *contact) target() bindings.Target {
 	return bindings.Target{Home: ct.Address, Peer: ct.HomeAgent}
 }
 
-// activate registers the contact address here (Address.Active).
-func (c *core) activate(now time.Time, id opID, home netip.Addr) {
+// activate registers the contact address here (Address.Active). With a number it
+// is only registered if nobody has since that one (Address.Succeed).
+func (c *core) activate(now time.Time, id opID, home netip.Addr, last *uint16) {
 	p := pair{Home: home}
 	ct := c.contacts[home]
 	switch {
@@ -50,10 +51,42 @@ func (c *core) activate(now time.Time, id opID, home netip.Addr) {
 	}
 	c.begin(id, "active", p)
 	ct.wanted, ct.waiter = true, id
+	resyncs := registerResyncs
+	if last != nil {
+		resyncs = 0
+		if err := c.list.Learn(ct.target(), *last); err != nil {
+			c.registered(now, ct, err)
+			return
+		}
+	}
 	c.register(now, ct, bindings.Params{
 		Lifetime: ct.HomeLifetime, FirstTimeout: mipv6.InitialBindackTimeoutFirstReg,
-		Tries: registerTries, Resyncs: registerResyncs,
+		Tries: registerTries, Resyncs: resyncs,
 	})
+}
+
+// confirm registers once more where we are contact node already: the home agent
+// says whether we still are (Address.Confirm).
+func (c *core) confirm(now time.Time, id opID, home netip.Addr) {
+	p := pair{Home: home}
+	ct := c.contacts[home]
+	u, busy := bindings.Update{}, false
+	if ct != nil {
+		u, _ = c.list.Get(ct.target())
+		busy = u.Outstanding || ct.waiter != 0
+	}
+	switch {
+	case ct == nil || ct.closing:
+		c.reply(id, "confirm", p, ErrClosed)
+	case !ct.active:
+		c.reply(id, "confirm", p, ErrNotContactNode)
+	case busy:
+		c.reply(id, "confirm", p, ErrBusy) // the refresh under way asks the same
+	default:
+		c.begin(id, "confirm", p)
+		ct.waiter = id
+		c.register(now, ct, bindings.Params{Lifetime: ct.HomeLifetime, Tries: confirmTries})
+	}
 }
 
 // register begins an exchange with the home agent.
@@ -117,12 +150,16 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 		ct.active, ct.wanted = false, false
 	case err == nil:
 		ct.active = true
+		if u, ok := c.list.Get(ct.target()); ok {
+			ct.epoch = &u.Sequence
+		}
 		if !was {
 			ct.contactNode = c.cfg.careOf
 			c.log(slog.LevelInfo, "contact node", "contact", ct.Address, "home_agent", ct.HomeAgent)
 		}
 	case was && errors.As(err, &overtaken):
 		c.log(slog.LevelWarn, "another replica is contact node now", "contact", ct.Address, "last", overtaken.Last)
+		ct.epoch = &overtaken.Last
 		c.demote(ct)
 	case was:
 		ct.retry = now.Add(registerRetry)
@@ -145,18 +182,24 @@ func (c *core) demote(ct *contact) {
 	}
 }
 
-// announced: another replica has registered, and says so. The home agent believes
-// the last one that registered, so we are contact node no more.
-func (c *core) announced(home, node netip.Addr) {
+// announced: another replica has registered with the number epoch, and says so.
+// The home agent believes the last one that registered, so if its number is later
+// than ours we are contact node no more. False: its number is not, or not later
+// than the last of another whom we know.
+func (c *core) announced(home, node netip.Addr, epoch uint16) bool {
 	ct := c.contacts[home]
 	if ct == nil || ct.closing {
-		return
+		return false
+	}
+	if ct.epoch != nil && (ct.active || node != ct.contactNode) && !bindings.After(epoch, *ct.epoch) {
+		return false
 	}
 	if ct.active {
-		c.log(slog.LevelInfo, "another replica is contact node now", "contact", home, "node", node)
+		c.log(slog.LevelInfo, "another replica is contact node now", "contact", home, "node", node, "epoch", epoch)
 		c.demote(ct)
 	}
-	ct.contactNode = node
+	ct.contactNode, ct.epoch = node, &epoch
+	return true
 }
 
 // refreshHome keeps the registration alive, also after it lapsed: a home agent

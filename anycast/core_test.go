@@ -38,7 +38,7 @@ func TestLifetimesPerContact(t *testing.T) {
 		{otherContact, 200 * time.Second, 80 * time.Second},
 		{thirdContact, DefaultHomeLifetime, DefaultBindingLifetime},
 	} {
-		w.core.activate(w.now, w.id(), tc.contact)
+		w.core.activate(w.now, w.id(), tc.contact, nil)
 		sent := w.core.take()
 		bu := sent[0].(sendAction).message.(*mipv6.BindingUpdate)
 		if !bu.HomeRegistration || bu.Lifetime != tc.home {

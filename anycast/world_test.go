@@ -166,7 +166,22 @@ func (w *world) perform(f []string) error {
 		}
 		w.passive(ct)
 	case "active":
-		w.core.activate(w.now, w.id(), contactAddr)
+		w.core.activate(w.now, w.id(), contactAddr, nil)
+	case "succeed": // the number of the last registration
+		n, err := strconv.ParseUint(arg(0), 10, 16)
+		if err != nil {
+			return err
+		}
+		last := uint16(n)
+		w.core.activate(w.now, w.id(), contactAddr, &last)
+	case "confirm":
+		w.core.confirm(w.now, w.id(), contactAddr)
+	case "announced": // by whom, with which number
+		n, err := strconv.ParseUint(arg(1), 10, 16)
+		if err != nil {
+			return err
+		}
+		w.print("believed: %v", w.core.announced(contactAddr, longNames[arg(0)], uint16(n)))
 	case "deregister":
 		w.core.deregister(w.now, w.id(), contactAddr)
 	case "remove":

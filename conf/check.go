@@ -84,6 +84,8 @@ func (r *reader) sameAddress(i int, s, other *Service) {
 		{"contact_nodes", len(s.ContactNodes) == 0 || len(other.ContactNodes) == 0 || slices.Equal(s.ContactNodes, other.ContactNodes)},
 		{"ipsec", s.IPsec == other.IPsec},
 		{"replicas", len(s.Replicas) == 0 || len(other.Replicas) == 0 || slices.Equal(s.Replicas, other.Replicas)},
+		{"contact_timeout", s.ContactTimeout == other.ContactTimeout},
+		{"contact_return", s.ContactReturn == other.ContactReturn},
 		{"home_lifetime", s.HomeLifetime == other.HomeLifetime},
 		{"binding_lifetime", s.BindingLifetime == other.BindingLifetime},
 	} {

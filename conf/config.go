@@ -108,6 +108,8 @@ type Service struct {
 	HandoffTimeout  time.Duration // a handoff that has not ended by then is given up
 	AcceptTimeout   time.Duration // a client not taken by the application is offered elsewhere
 	ExcludeTime     time.Duration // how long a failed replica is not chosen
+	ContactTimeout  time.Duration // a contact node that is silent for so long is succeeded
+	ContactReturn   time.Duration // a better contact node that is back takes over after so long
 	HomeLifetime    time.Duration // of the registration at the home agent, a multiple of 4 s
 	BindingLifetime time.Duration // of the binding at a client, a multiple of 4 s
 }

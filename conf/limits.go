@@ -13,10 +13,14 @@ const (
 	defaultHandoffTimeout = 8 * time.Second
 	defaultAcceptTimeout  = 5 * time.Second
 	defaultExcludeTime    = 30 * time.Second
+	defaultContactTimeout = 3 * time.Second // the heartbeats of the replicas' channel notice no sooner
+	defaultContactReturn  = 10 * time.Second
 	defaultHomeLifetime   = 600 * time.Second
 	defaultMaxLifetime    = time.Hour
 	defaultHomeBindings   = 1024
 	defaultMaxBindings    = 4096
+
+	minContactTimeout = time.Second
 
 	maxTimeout  = 10 * time.Minute
 	maxFile     = 1 << 20 // bytes

@@ -66,6 +66,8 @@ func (r *reader) service(t *table) Service {
 		HandoffTimeout:      t.duration("handoff_timeout", defaultHandoffTimeout, maxTimeout),
 		AcceptTimeout:       t.duration("accept_timeout", defaultAcceptTimeout, maxTimeout),
 		ExcludeTime:         t.duration("exclude_time", defaultExcludeTime, maxTimeout),
+		ContactTimeout:      t.duration("contact_timeout", defaultContactTimeout, maxTimeout),
+		ContactReturn:       t.duration("contact_return", defaultContactReturn, maxTimeout),
 		HomeLifetime:        t.lifetime("home_lifetime", defaultHomeLifetime, maxLifetime),
 		BindingLifetime:     t.lifetime("binding_lifetime", maxRRBindingLifetime, maxRRBindingLifetime),
 	}
@@ -74,6 +76,9 @@ func (r *reader) service(t *table) Service {
 		if l, ok := t.m[key].([]any); ok && len(l) == 0 {
 			t.fail(key, "is empty")
 		}
+	}
+	if s.ContactTimeout < minContactTimeout {
+		t.fail("contact_timeout", "%s is too short: at least %s", s.ContactTimeout, minContactTimeout)
 	}
 	t.unknown()
 	return s

@@ -31,8 +31,14 @@ const (
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
 
+// KindContact is framework's: who is contact node, and who lives.
+const KindContact Kind = 32
+
 // KindKeys: IPsec keys for a contact node, from a replica that was given them.
 const KindKeys Kind = 24
 
-// KindBinding, of package anycast: bind this client, and relay its connections.
-const KindBinding Kind = 32
+// Those of clients with several connections.
+const (
+	KindBinding Kind = iota + 32 // anycast: bind this client, and relay its connections
+	KindBound                    // relay: the caller binds a client some of whose connections are yours
+)

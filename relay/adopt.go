@@ -18,7 +18,7 @@ func (n *Node) Adopt(ctx context.Context, contact, client, from netip.Addr, all 
 	if err := n.adopt(contact, client, from, all); err != nil {
 		return err
 	}
-	n.tellOwners(ctx, contact, client, from, phaseExpect, all)
+	n.tellOwners(ctx, contact, client, from, stageExpect, all)
 	return nil
 }
 
@@ -71,7 +71,7 @@ func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, al
 		}
 	}
 	n.mu.Unlock()
-	n.tellOwners(ctx, contact, client, from, phaseRenew, all)
+	n.tellOwners(ctx, contact, client, from, stageBound, all)
 }
 
 // Unadopt undoes Adopt.
@@ -91,7 +91,7 @@ func (n *Node) unadopt(all []Entry) {
 }
 
 // tellOwners tells all who have connections in the list, but the old anchor.
-func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr, p phase, all []Entry) {
+func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr, s stage, all []Entry) {
 	var owners []netip.Addr
 	for _, e := range all {
 		if e.Owner != from && e.Owner != n.cfg.Self && !slices.Contains(owners, e.Owner) {
@@ -103,7 +103,7 @@ func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr,
 	var wg sync.WaitGroup
 	for _, owner := range owners {
 		wg.Go(func() {
-			if _, err := n.deps.Peers.Call(ctx, owner, peer.KindAnchor, marshalClientAnchor(contact, client, p)); err != nil {
+			if _, err := n.deps.Peers.Call(ctx, owner, peer.KindBound, marshalBound(clientPair{contact, client}, s)); err != nil {
 				n.log.Info("owner not told of its new anchor", "contact", contact, "client", client, "owner", owner, "err", err)
 			}
 		})
@@ -111,10 +111,16 @@ func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr,
 	wg.Wait()
 }
 
-// anchored answers a replica that binds a client to itself (phaseExpect), or has
-// done so (phaseRenew). It is not believed: its word that the client is bound to
-// it comes with the answer to our next update.
-func (n *Node) anchored(from, contact, client netip.Addr, p phase) ([]byte, error) {
+// HandleBound answers another replica's call of kind peer.KindBound: it binds a
+// client to itself, or has done so, some of whose connections are ours. It is not
+// believed: its word that the client is bound to it comes with the answer to our
+// next update. It fits peer.Handler.
+func (n *Node) HandleBound(_ context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	p, s, err := parseBound(req)
+	if err != nil {
+		return nil, err
+	}
+	contact, client := p.contact, p.client
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ct := n.contacts[contact]
@@ -133,10 +139,10 @@ func (n *Node) anchored(from, contact, client netip.Addr, p phase) ([]byte, erro
 		}
 		mine = append(mine, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
 	}
-	if p == phaseRenew && len(mine) > 0 && n.ctx.Err() == nil {
+	if s == stageBound && len(mine) > 0 && n.ctx.Err() == nil {
 		n.work.Go(func() { n.renew(batch{contact: contact, anchor: from, bound: true}, mine) })
 	}
-	return marshalUpdates(contact, nil), nil
+	return nil, nil
 }
 
 // missed: the anchor of a bound client could not be reached.

@@ -36,8 +36,10 @@ type Config struct {
 	// connections to us. Defaults: nothing.
 	Vacant   func(contact, client, owner netip.Addr)
 	Orphaned func(contact, client netip.Addr)
-	// Moved is told that another replica has announced itself as contact node.
-	Moved  func(contact, node netip.Addr)
+	// Moved is told that another replica has announced itself as contact node, by
+	// the home registration with the sequence number epoch. False: a later one is
+	// known, so it is none any more. No lock is held. Default: believe it.
+	Moved  func(contact, node netip.Addr, epoch uint16) bool
 	Logger *slog.Logger
 }
 
@@ -73,6 +75,7 @@ type Node struct {
 	log  *slog.Logger
 	able bool // the data plane can relay
 
+	due  chan struct{}   // some leases are to be renewed now
 	ctx  context.Context // ends when the node closes
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -91,8 +94,9 @@ type Node struct {
 // contact is one contact address.
 type contact struct {
 	Contact
-	node   netip.Addr // the contact node, as far as known
-	active bool       // it is this replica
+	node    netip.Addr // the contact node, as far as known
+	active  bool       // it is this replica
+	deposed bool       // it was, and its own connections are to be registered
 }
 
 // New makes a node without contact addresses. Run must run for leases to be
@@ -110,7 +114,7 @@ func New(cfg Config, deps Deps) *Node {
 		cfg.Local = func(netip.Addr) []Conn { return nil }
 	}
 	if cfg.Moved == nil {
-		cfg.Moved = func(_, _ netip.Addr) {}
+		cfg.Moved = func(_, _ netip.Addr, _ uint16) bool { return true }
 	}
 	if cfg.Vacant == nil {
 		cfg.Vacant = func(_, _, _ netip.Addr) {}
@@ -130,6 +134,7 @@ func New(cfg Config, deps Deps) *Node {
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
 		ceding: make(map[clientPair]ceding),
+		due:    make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -152,6 +157,9 @@ func (n *Node) Run(ctx context.Context) {
 		case <-n.ctx.Done():
 			return
 		case <-ticker.C:
+			n.sweep()
+		case <-n.due:
+			n.registerDeposed()
 			n.sweep()
 		}
 	}
@@ -207,18 +215,6 @@ func (n *Node) Remove(contact netip.Addr) {
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)
-		}
-	}
-}
-
-// SetContactNode says which replica is the contact node; it may be this one.
-func (n *Node) SetContactNode(contact, node netip.Addr) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if ct := n.contacts[contact]; ct != nil {
-		ct.active = node == n.cfg.Self
-		if node.IsValid() {
-			ct.node = node
 		}
 	}
 }

@@ -23,12 +23,12 @@ var (
 // network is replicas that can call each other.
 type network map[netip.Addr]*Node
 
-type caller struct {
+type neighbour struct {
 	net  network
 	from netip.Addr
 }
 
-func (c caller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+func (c neighbour) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
 	n := c.net[to]
 	switch {
 	case n == nil:
@@ -56,7 +56,7 @@ func seamNet(t *testing.T, now *time.Time, addrs ...netip.Addr) []seamed {
 		if err := plane.SetContact(dataplane.Contact{Home: seamConn.Contact.Addr(), CareOf: a, HomeAgent: seamAgent}); err != nil {
 			t.Fatal(err)
 		}
-		n := New(Config{Self: a, MaxEntries: 8}, Deps{Plane: plane, Peers: caller{net, a}, Now: func() time.Time { return *now }})
+		n := New(Config{Self: a, MaxEntries: 8}, Deps{Plane: plane, Peers: neighbour{net, a}, Now: func() time.Time { return *now }})
 		n.Add(Contact{Address: seamConn.Contact.Addr(), ContactNodes: addrs[:1], Replicas: addrs})
 		n.SetContactNode(seamConn.Contact.Addr(), addrs[0])
 		net[a] = n

@@ -86,12 +86,9 @@ func (n *Node) decide(r Request) Result {
 // contact node, or has become it, and wants to know which connections of ours it
 // has to relay. It fits peer.Handler.
 func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]byte, error) {
-	contact, client, p, err := parseAnchor(req)
+	contact, p, epoch, err := parseAnchor(req)
 	if err != nil {
 		return nil, err
-	}
-	if client.IsValid() {
-		return n.anchored(from, contact, client, p)
 	}
 	local := n.cfg.Local(contact)
 	n.mu.Lock()
@@ -104,14 +101,16 @@ func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]b
 		n.registerLocal(local)
 	}
 	if p == phaseAnnounce {
-		n.log.Info("contact node found", "contact", contact, "node", from)
-		ct.active, ct.node = false, from
+		n.mu.Unlock()
+		if !n.cfg.Moved(contact, from, epoch) {
+			return nil, fmt.Errorf("relay: %v is not contact node of %v any more: number %d is old", from, contact, epoch)
+		}
+		n.log.Info("contact node found", "contact", contact, "node", from, "epoch", epoch)
+		n.SetContactNode(contact, from)
+		n.mu.Lock()
 	}
 	mine := n.follow(contact, from, p)
 	n.mu.Unlock()
-	if p == phaseAnnounce {
-		n.cfg.Moved(contact, from)
-	}
 	return marshalUpdates(contact, mine), nil
 }
 

@@ -14,12 +14,12 @@ import (
 // and draws no reset. Who does not answer in time is left out, and registers
 // itself when it hears of us.
 func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
-	n.ask(ctx, contact, phaseCollect)
+	n.ask(ctx, contact, phaseCollect, 0)
 }
 
-// Announce tells the other replicas that this one is contact node, and takes what
-// changed since Collect.
-func (n *Node) Announce(ctx context.Context, contact netip.Addr) {
+// Announce tells the other replicas that this one is contact node, by the home
+// registration with the number epoch, and takes what changed since Collect.
+func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
 		if o := n.owned[c]; o.live && !o.lost && !o.bound {
@@ -33,11 +33,11 @@ func (n *Node) Announce(ctx context.Context, contact netip.Addr) {
 		}
 	}
 	n.mu.Unlock()
-	n.ask(ctx, contact, phaseAnnounce)
+	n.ask(ctx, contact, phaseAnnounce, epoch)
 }
 
 // ask calls all other replicas of a contact address at once.
-func (n *Node) ask(ctx context.Context, contact netip.Addr, p phase) {
+func (n *Node) ask(ctx context.Context, contact netip.Addr, p phase, epoch uint16) {
 	n.mu.Lock()
 	ct := n.contacts[contact]
 	var nodes []netip.Addr
@@ -50,14 +50,14 @@ func (n *Node) ask(ctx context.Context, contact netip.Addr, p phase) {
 	var wg sync.WaitGroup
 	for _, node := range nodes {
 		if node != n.cfg.Self {
-			wg.Go(func() { n.askOne(ctx, contact, node, p) })
+			wg.Go(func() { n.askOne(ctx, contact, node, p, epoch) })
 		}
 	}
 	wg.Wait()
 }
 
-func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase) {
-	b, err := n.deps.Peers.Call(ctx, node, peer.KindAnchor, marshalAnchor(contact, p))
+func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase, epoch uint16) {
+	b, err := n.deps.Peers.Call(ctx, node, peer.KindAnchor, marshalAnchor(contact, p, epoch))
 	var all []Request
 	if err == nil {
 		var about netip.Addr

@@ -17,11 +17,10 @@ import (
 //	          contact port 16 | client 128 | client port 16 | sequence 16 | lifetime 16 (of 4 s)
 //	results   version 8 (1) | reserved 8 | count 16 | count of:
 //	          status 8 | flags 8 (1: bound) | last sequence 16 | lifetime 16 (of 4 s)
-//	anchor    version 8 (1) | phase 8 | reserved 16 | contact address 128 | client 128, of phases 2 and 3
-//	entries   count 16 | count of: contact port 16 | client port 16 | sequence 16 | owner 128
+//	anchor    version 8 (1) | phase 8 | epoch 16 | contact address 128
 //
-// The answer to "anchor" is updates, none of them in phases 2 and 3. Entries are
-// part of a message of package anycast.
+// The answer to "anchor" is updates. The epoch is the sequence number of the
+// sender's registration at the home agent; zero where it has none yet.
 const (
 	wireVersion = 1
 
@@ -44,13 +43,8 @@ type phase uint8
 const (
 	phaseCollect  phase = iota // I am about to be the contact node: what is yours?
 	phaseAnnounce              // I am the contact node
-	phaseExpect                // I am about to bind this client to myself: take what I send on
-	phaseRenew                 // it is bound to me: register with me
 	phases
 )
-
-// ofClient tells a phase that is about one client.
-func (p phase) ofClient() bool { return p == phaseExpect || p == phaseRenew }
 
 // marshalUpdates encodes updates about one contact address; their owner is not
 // part of it.
@@ -131,33 +125,19 @@ func parseResults(b []byte, want int) ([]Result, error) {
 	return all, nil
 }
 
-func marshalAnchor(contact netip.Addr, p phase) []byte {
-	return appendAddr([]byte{wireVersion, byte(p), 0, 0}, contact)
+func marshalAnchor(contact netip.Addr, p phase, epoch uint16) []byte {
+	return appendAddr(binary.BigEndian.AppendUint16([]byte{wireVersion, byte(p)}, epoch), contact)
 }
 
-func marshalClientAnchor(contact, client netip.Addr, p phase) []byte {
-	return appendAddr(marshalAnchor(contact, p), client)
-}
-
-// parseAnchor decodes both; client is invalid in those about the contact node.
-func parseAnchor(b []byte) (contact, client netip.Addr, p phase, err error) {
+func parseAnchor(b []byte) (contact netip.Addr, p phase, epoch uint16, err error) {
 	if err := header("announcement", b, anchorLen); err != nil {
-		return netip.Addr{}, netip.Addr{}, 0, err
+		return netip.Addr{}, 0, 0, err
 	}
-	contact, p = netip.AddrFrom16([16]byte(b[4:])), phase(b[1])
-	want := anchorLen
-	if p.ofClient() {
-		want += 16
+	contact, p, epoch = netip.AddrFrom16([16]byte(b[4:])), phase(b[1]), binary.BigEndian.Uint16(b[2:])
+	if len(b) != anchorLen || p >= phases || p == phaseCollect && epoch != 0 || !mipv6.IsUnicastRoutable(contact) {
+		return netip.Addr{}, 0, 0, fmt.Errorf("relay: decode announcement: %w: % x", ErrMalformed, b)
 	}
-	valid := len(b) == want && b[2] == 0 && b[3] == 0 && p < phases && mipv6.IsUnicastRoutable(contact)
-	if valid && p.ofClient() {
-		client = netip.AddrFrom16([16]byte(b[anchorLen:]))
-		valid = mipv6.IsUnicastRoutable(client) && client != contact
-	}
-	if !valid {
-		return netip.Addr{}, netip.Addr{}, 0, fmt.Errorf("relay: decode announcement: %w: % x", ErrMalformed, b)
-	}
-	return contact, client, p, nil
+	return contact, p, epoch, nil
 }
 
 // header checks what all messages begin with.

@@ -70,34 +70,12 @@ func TestResultsEncoding(t *testing.T) {
 }
 
 func TestAnchorEncoding(t *testing.T) {
-	want := unhex(t, "01 01 0000"+contactHex)
-	if got := marshalAnchor(contactAddr, phaseAnnounce); !bytes.Equal(got, want) {
+	want := unhex(t, "01 01 0e43"+contactHex)
+	if got := marshalAnchor(contactAddr, phaseAnnounce, 3651); !bytes.Equal(got, want) {
 		t.Errorf("% x\nwant % x", got, want)
 	}
-	if contact, client, p, err := parseAnchor(want); err != nil || contact != contactAddr || client.IsValid() || p != phaseAnnounce {
-		t.Error(contact, client, p, err)
-	}
-	want = unhex(t, "01 02 0000"+contactHex+legacyHex)
-	if got := marshalClientAnchor(contactAddr, legacy, phaseExpect); !bytes.Equal(got, want) {
-		t.Errorf("% x\nwant % x", got, want)
-	}
-	if contact, client, p, err := parseAnchor(want); err != nil || contact != contactAddr || client != legacy || p != phaseExpect {
-		t.Error(contact, client, p, err)
-	}
-}
-
-func TestEntriesEncoding(t *testing.T) {
-	all := []Entry{{Conn: connOf(0x1234), Owner: reich, Sequence: 0x0506}, {Conn: connOf(2), Owner: glass}}
-	want := unhex(t, "0002 0fa0 1234 0506 20010db8000200000000000000000010 0fa0 0002 0000 20010db8000100000000000000000010")
-	if got := AppendEntries(nil, all); !bytes.Equal(got, want) {
-		t.Errorf("% x\nwant % x", got, want)
-	}
-	got, err := ParseEntries(contactAddr, legacy, want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(all, got, equate...); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+	if contact, p, epoch, err := parseAnchor(want); err != nil || contact != contactAddr || p != phaseAnnounce || epoch != 3651 {
+		t.Error(contact, p, epoch, err)
 	}
 }
 
@@ -115,7 +93,7 @@ func TestLifetimeUnits(t *testing.T) {
 func TestMalformed(t *testing.T) {
 	updates := marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Sequence: 1}})
 	results := marshalResults([]Result{{}})
-	anchor := marshalAnchor(contactAddr, phaseCollect)
+	anchor := marshalAnchor(contactAddr, phaseCollect, 0) // who collects has no epoch yet
 	changed := func(b []byte, i int, v byte) []byte {
 		c := bytes.Clone(b)
 		c[i] = v
@@ -142,15 +120,7 @@ func TestMalformed(t *testing.T) {
 		{"anchor, empty", nil, parsedAnchor},
 		{"anchor, too long", append(bytes.Clone(anchor), 0), parsedAnchor},
 		{"anchor, phase", changed(anchor, 1, byte(phases)), parsedAnchor},
-		{"anchor, reserved", changed(anchor, 2, 1), parsedAnchor},
-		{"anchor, no client", func() []byte { return marshalAnchor(contactAddr, phaseRenew) }(), parsedAnchor},
-		{"anchor, client", changed(marshalClientAnchor(contactAddr, legacy, phaseRenew), anchorLen, 0xff), parsedAnchor},
-		{"entries, empty", nil, parsedEntries},
-		{"entries, cut", AppendEntries(nil, []Entry{{Conn: connOf(1), Owner: glass}})[:20], parsedEntries},
-		{"entries, count", []byte{0, 1}, parsedEntries},
-		{"entries, too many", AppendEntries(nil, make([]Entry, maxCarried+1)), parsedEntries},
-		{"entries, no port", AppendEntries(nil, []Entry{{Conn: connOf(0), Owner: glass}}), parsedEntries},
-		{"entries, owner", AppendEntries(nil, []Entry{{Conn: connOf(1), Owner: netip.IPv6Unspecified()}}), parsedEntries},
+		{"anchor, epoch of nothing", changed(anchor, 2, 1), parsedAnchor},
 		{"anchor, contact address", changed(anchor, 4, 0xff), parsedAnchor},
 	} {
 		if err := tc.parse(tc.bytes); !errors.Is(err, ErrMalformed) {
@@ -162,7 +132,6 @@ func TestMalformed(t *testing.T) {
 func parsedUpdates(b []byte) error { _, _, err := parseUpdates(b, reich); return err }
 func parsedResults(b []byte) error { _, err := parseResults(b, 1); return err }
 func parsedAnchor(b []byte) error  { _, _, _, err := parseAnchor(b); return err }
-func parsedEntries(b []byte) error { _, err := ParseEntries(contactAddr, legacy, b); return err }
 
 func FuzzUpdates(f *testing.F) {
 	f.Add(marshalUpdates(contactAddr, []Request{{Conn: connOf(1), Sequence: 1, Lifetime: time.Minute}, {Conn: connOf(2)}}))
@@ -191,31 +160,13 @@ func FuzzResults(f *testing.F) {
 }
 
 func FuzzAnchor(f *testing.F) {
-	f.Add(marshalAnchor(contactAddr, phaseAnnounce))
-	f.Add(marshalClientAnchor(contactAddr, legacy, phaseRenew))
+	f.Add(marshalAnchor(contactAddr, phaseAnnounce, 7))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		contact, client, p, err := parseAnchor(b)
+		contact, p, epoch, err := parseAnchor(b)
 		if err != nil {
 			return
 		}
-		again := marshalAnchor(contact, p)
-		if client.IsValid() {
-			again = marshalClientAnchor(contact, client, p)
-		}
-		if !bytes.Equal(again, b) {
-			t.Errorf("% x became % x", b, again)
-		}
-	})
-}
-
-func FuzzEntries(f *testing.F) {
-	f.Add(AppendEntries(nil, []Entry{{Conn: connOf(1), Owner: glass, Sequence: 7}, {Conn: connOf(2), Owner: reich}}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		all, err := ParseEntries(contactAddr, legacy, b)
-		if err != nil {
-			return
-		}
-		if again := AppendEntries(nil, all); !bytes.Equal(again, b) {
+		if again := marshalAnchor(contact, p, epoch); !bytes.Equal(again, b) {
 			t.Errorf("% x became % x", b, again)
 		}
 	})

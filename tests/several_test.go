@@ -258,7 +258,7 @@ func transfer(conn *net.TCPConn) (e struct {
 }) {
 	defer conn.Close()
 	sent := make(chan error, 1)
-	go func() { sent <- upload(conn, severalSize) }()
+	go func() { sent <- upload(conn, severalSize, stream.Bulk) }()
 	e.got, e.moves, e.err = download(conn, severalSize)
 	if err := <-sent; e.err == nil {
 		e.err = err

@@ -28,7 +28,11 @@ type Service struct {
 	Name        string         `json:"name"`
 	Contact     netip.AddrPort `json:"contact"`
 	HomeAgent   netip.Addr     `json:"home_agent,omitzero"`
-	ContactNode bool           `json:"contact_node"` // this replica holds the contact address
+	ContactNode bool           `json:"contact_node"`            // this replica holds the contact address
+	Holder      netip.Addr     `json:"contact_holder,omitzero"` // who does, as far as it knows
+	Rank        int            `json:"contact_rank,omitempty"`  // of this replica among the contact nodes, 1 the best; 0: it is none
+	Epoch       *uint16        `json:"contact_epoch,omitempty"` // the number of the holder's registration, if known
+	Lost        []netip.Addr   `json:"contact_lost,omitempty"`  // contact nodes that do not answer this one
 	Policy      string         `json:"policy"`
 	Listening   bool           `json:"listening"` // an application listens
 	Clients     int            `json:"clients"`

@@ -40,6 +40,13 @@ func (d *host) Status() wire.Status {
 		if a, ok := d.replica.address(cfg.ContactAddress); ok {
 			shown.ContactNode = a.IsContactNode()
 		}
+		if e, ok := d.replica.elector(cfg.ContactAddress); ok {
+			i := e.Info()
+			shown.Holder, shown.Rank, shown.Lost = i.Node, i.Rank, i.Lost
+			if i.Known {
+				shown.Epoch = &i.Epoch
+			}
+		}
 		shown.Waiting, shown.Backlog = service.Queue()
 		for _, r := range service.Replicas() {
 			shown.Listening = shown.Listening || r.Self && r.Listening

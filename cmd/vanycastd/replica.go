@@ -17,6 +17,7 @@ import (
 	"github.com/vanycast/vanycast/api"
 	"github.com/vanycast/vanycast/conf"
 	"github.com/vanycast/vanycast/framework"
+	"github.com/vanycast/vanycast/framework/election"
 	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/peer"
 	"github.com/vanycast/vanycast/peer/pki"
@@ -26,12 +27,6 @@ import (
 // maxBuried bounds the frozen connections that are kept to swallow late
 // segments: a minute of a thousand handoffs a second.
 const maxBuried = 60_000
-
-// Pauses between attempts to register at a home agent that does not answer.
-const (
-	firstRetry = time.Second
-	lastRetry  = 30 * time.Second
-)
 
 // replica is the replica role: everything from the contact addresses up to the
 // services.
@@ -45,6 +40,7 @@ type replica struct {
 
 	mu        sync.RWMutex // peers ask while services are being made
 	addresses map[netip.Addr]*anycast.Address
+	electors  map[netip.Addr]*election.Elector // by contact address
 	services  map[string]*framework.Service
 }
 
@@ -53,7 +49,7 @@ type replica struct {
 func (d *host) openReplica(closing func(func() error), start func(string, func(context.Context) error) func()) (err error) {
 	r := &replica{
 		d: d, addresses: make(map[netip.Addr]*anycast.Address), live: make(map[netip.Addr]*framework.Live),
-		services: make(map[string]*framework.Service),
+		electors: make(map[netip.Addr]*election.Elector), services: make(map[string]*framework.Service),
 	}
 	kernel, err := handoff.NewKernel(maxBuried)
 	if err != nil {
@@ -94,6 +90,8 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 	r.peers.Handle(peer.KindBinding, r.anycast.HandleBinding)
+	r.peers.Handle(peer.KindBound, r.anycast.HandleBound)
+	r.peers.Handle(peer.KindContact, election.Handler(r.elector))
 
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
@@ -158,9 +156,8 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		}
 		r.mu.Lock()
 		r.addresses[s.ContactAddress] = address
-		r.mu.Unlock()
-		r.mu.Lock()
 		r.live[s.ContactAddress] = framework.NewLive()
+		r.electors[s.ContactAddress] = r.newElector(s, address)
 		r.mu.Unlock()
 	}
 	service, err := framework.New(framework.Config{
@@ -193,35 +190,6 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 	stop := start("service "+s.Name, service.Run)
 	closing(func() error { stop(); return nil })
 	return nil
-}
-
-// register makes this host the contact node where the configuration prefers it,
-// and keeps trying where the home agent does not answer.
-func (r *replica) register(ctx context.Context) {
-	var wg sync.WaitGroup
-	done := make(map[netip.Addr]bool)
-	for _, s := range r.d.cfg.Services {
-		if s.ContactNodes[0] != r.d.careOf() || done[s.ContactAddress] {
-			continue
-		}
-		done[s.ContactAddress] = true
-		address, _ := r.address(s.ContactAddress)
-		wg.Go(func() {
-			for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-				err := address.Active(ctx)
-				if err == nil || ctx.Err() != nil {
-					return
-				}
-				r.d.log.Error("not registered at the home agent", "contact", s.ContactAddress, "err", err, "retry_in", pause)
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(pause):
-				}
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // publish has the services' events told to those who follow them.

@@ -118,10 +118,12 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 	closing(d.api.Close)
 	if d.replica != nil {
 		d.replica.publish(d.api)
-		stop := start("registration", func(ctx context.Context) error { d.replica.register(ctx); return nil })
+		stop := start("election", d.replica.elect)
 		closing(func() error { stop(); return nil })
 		// The clients first: the rest is still needed to end them in order.
-		closing(func() error { return d.replica.closeServices() })
+		closing(d.replica.closeServices)
+		// Before them the contact addresses: the successor relays for us till then.
+		closing(d.replica.handOver)
 	}
 
 	notifyReady(logger)

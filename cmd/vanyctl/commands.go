@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,19 +34,38 @@ func printStatus(w io.Writer, s wire.Status) error {
 	}
 	if len(s.Services) > 0 {
 		fmt.Fprintln(w)
-		t = newTable(w, "SERVICE", "CONTACT", "CONTACT NODE", "POLICY", "SERVER", "CLIENTS", "WAITING")
+		t = newTable(w, "SERVICE", "CONTACT", "CONTACT NODE", "RANK", "POLICY", "SERVER", "CLIENTS", "WAITING")
 		for _, v := range s.Services {
 			server := "none"
 			if v.Listening {
 				server = "listening"
 			}
-			t.row(v.Name, v.Contact, v.ContactNode, v.Policy, server, v.Clients, fmt.Sprintf("%d of %d", v.Waiting, v.Backlog))
+			t.row(v.Name, v.Contact, contactNode(v), rank(v), v.Policy, server, v.Clients, fmt.Sprintf("%d of %d", v.Waiting, v.Backlog))
 		}
 		if err := t.flush(); err != nil {
 			return err
 		}
 	}
 	return printCounters(w, s.Counters)
+}
+
+// contactNode says who holds a service's contact address.
+func contactNode(s wire.Service) string {
+	switch {
+	case s.ContactNode:
+		return "this host"
+	case s.Holder.IsValid():
+		return s.Holder.String()
+	}
+	return "another"
+}
+
+// rank is this host's place among those that may.
+func rank(s wire.Service) string {
+	if s.Rank == 0 {
+		return "-"
+	}
+	return strconv.Itoa(s.Rank)
 }
 
 // printCounters leaves out those that are 0: what happened is easier to see.
