@@ -153,28 +153,29 @@ func (n *Node) HandleBinding(ctx context.Context, from netip.Addr, req []byte) (
 
 // vacant: a client is bound here, and all its connections are elsewhere.
 func (n *Node) vacant(contact, client, owner netip.Addr) {
-	p := pair{Home: contact, Client: client}
-	n.mu.Lock()
-	_, busy := n.following[p]
-	idle := !busy && !n.closed && len(n.following) < maxFollowing
-	if idle {
-		n.following[p] = struct{}{}
-		n.tasks.Add(1)
-	}
-	n.mu.Unlock()
-	if !idle {
-		return
-	}
-	go func() {
-		defer n.tasks.Done()
-		err := (&Address{n, contact}).Cede(n.background, client, owner)
-		n.mu.Lock()
-		delete(n.following, p)
-		n.mu.Unlock()
+	n.follow(pair{Home: contact, Client: client}, func(a *Address) {
+		err := a.Cede(n.background, client, owner)
 		if err != nil && n.background.Err() == nil && !errors.Is(err, relay.ErrNotRelayed) {
 			n.cfg.Logger.Info("binding stays though all connections are elsewhere", "contact", contact, "client", client, "to", owner, "err", err)
 		}
-	}()
+	})
+}
+
+// follow has the binding of a client follow its connections, in the background; one
+// at a time for each client.
+func (n *Node) follow(p pair, f func(*Address)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, busy := n.following[p]; busy || n.closed || len(n.following) >= maxFollowing {
+		return
+	}
+	n.following[p] = struct{}{}
+	n.tasks.Go(func() {
+		f(&Address{n, p.Home})
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.following, p)
+	})
 }
 
 // Vacated says that a client has no connection here any more. If this replica

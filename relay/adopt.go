@@ -39,11 +39,12 @@ func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
 		return fmt.Errorf("relay: no connection of %v that %v relays is served here", client, from)
 	}
 	for _, e := range all {
-		o := n.owned[e.Conn]
-		switch {
-		case e.Contact.Addr() != contact || e.Client.Addr() != client || !slices.Contains(ct.Replicas, e.Owner):
+		if e.Contact.Addr() != contact || e.Client.Addr() != client || !slices.Contains(ct.Replicas, e.Owner) {
 			return fmt.Errorf("relay: %v of %v is not a connection of %v", e.Conn, e.Owner, client)
-		case e.Owner == n.cfg.Self || o != nil && o.live && !o.lost:
+		}
+	}
+	for _, e := range all {
+		if o := n.owned[e.Conn]; e.Owner == n.cfg.Self || o != nil && o.live && !o.lost {
 			continue
 		}
 		n.cache.remove(e.Conn) // what was known here is of another time
@@ -60,17 +61,8 @@ func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
 	return nil
 }
 
-// Adopted: the client is bound here. The owners register here from now on; those
-// of ours that the old anchor relayed still take its late packets for a while.
+// Adopted: the client is bound here. The owners register here from now on.
 func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) {
-	n.mu.Lock()
-	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; c.Client.Addr() == client && o.live {
-			o.renew = n.deps.Now().Add(seamLinger) // it is not needed any more then
-			n.syncQuietly(c)
-		}
-	}
-	n.mu.Unlock()
 	n.tellOwners(ctx, contact, client, from, stageBound, all)
 }
 
@@ -160,7 +152,11 @@ func (n *Node) missed(anchor netip.Addr, all []Request) {
 	}
 	n.mu.Unlock()
 	for p := range orphans {
-		n.log.Warn("the replica that a client is bound to cannot be reached", "contact", p.contact, "client", p.client, "anchor", anchor)
-		n.cfg.Orphaned(p.contact, p.client)
+		n.orphan(p, anchor)
 	}
+}
+
+func (n *Node) orphan(p clientPair, anchor netip.Addr) {
+	n.log.Warn("the replica that a client was bound to relays no more", "contact", p.contact, "client", p.client, "anchor", anchor)
+	n.cfg.Orphaned(p.contact, p.client)
 }

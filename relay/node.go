@@ -234,9 +234,13 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 		delete(n.bound, f)
 	}
 	for c := range n.routes {
-		if c.Contact.Addr() == contact && c.Client.Addr() == client {
-			n.syncQuietly(c)
+		if c.Contact.Addr() != contact || c.Client.Addr() != client {
+			continue
 		}
+		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
+			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
+		}
+		n.syncQuietly(c)
 	}
 }
 

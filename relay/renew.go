@@ -114,6 +114,9 @@ func (n *Node) renew(b batch, all []Request) {
 		for i, r := range all {
 			if results[i].Status == mipv6.StatusNotHomeAgent {
 				left = append(left, r)
+				if b.bound && node == b.anchor {
+					n.orphan(r.pair(), node) // it has forgotten the client
+				}
 			} else if r.Lifetime > 0 {
 				n.renewed(node, r, results[i])
 			}
