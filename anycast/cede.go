@@ -115,8 +115,11 @@ func (a *Address) disputed(client netip.Addr, mark Mark, begun time.Time, cause 
 	err := a.Reclaim(n.background, client, mark)
 	var overtaken *SequenceError
 	if errors.As(err, &overtaken) {
-		a.ceded(client)
-		return nil
+		if wait {
+			a.ceded(client)
+			return nil
+		}
+		err = a.Bind(n.background, client) // the other has given up what it began
 	}
 	a.kept(client)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/mhsock"
 	"github.com/vanycast/vanycast/mipv6/mhsock/mhtest"
 	"github.com/vanycast/vanycast/peer"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // lab is a network in memory, in a synctest bubble: replicas glass, reich and
@@ -27,6 +29,7 @@ type lab struct {
 	net      *mhtest.Network
 	ctx      context.Context
 	replicas map[netip.Addr]*replica
+	relaying bool // replicas can have connections relayed
 
 	mu     sync.Mutex // of home
 	home   *bindings.Cache
@@ -39,17 +42,22 @@ type replica struct {
 	plane *planetest.Plane
 	host  *mhtest.Host
 	down  bool // its channel to the others is cut
+
+	mu    sync.Mutex
+	local []relay.Conn // live connections, where they matter
 }
 
 var labKey = bindings.Key{Local: modern, Home: contactAddr}
 
 // inLab runs f in a bubble with a lab, and checks that closing leaves nothing.
-func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
+func inLab(t *testing.T, f func(t *testing.T, l *lab)) { inLabOf(t, false, f) }
+
+func inLabOf(t *testing.T, relaying bool, f func(t *testing.T, l *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := &lab{
 			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
-			home: bindings.NewCache(bindings.Config{}),
+			home: bindings.NewCache(bindings.Config{}), relaying: relaying,
 		}
 		go mhsock.Each(ctx, l.net.Host(homeAgent).Receive, l.homeAgent)
 		host := l.net.Host(modern)
@@ -84,9 +92,18 @@ func (l *lab) add(careOf netip.Addr) {
 	l.t.Helper()
 	r := &replica{plane: planetest.New(), host: l.net.Host(careOf)}
 	var err error
-	r.Node, err = New(
-		Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }},
-		Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})})
+	cfg := Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }}
+	deps := Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})}
+	if l.relaying {
+		deps.Peers = &channel{l, careOf}
+		cfg.InUse = func(_, _ netip.Addr) bool { return len(r.connections(contactAddr)) > 0 }
+		cfg.Connections = r.connections
+		cfg.Connected = func(c relay.Conn) bool { return slices.Contains(r.connections(contactAddr), c) }
+		cfg.Shared = func(c relay.Conn) bool {
+			return slices.ContainsFunc(r.connections(contactAddr), func(o relay.Conn) bool { return o != c && o.Client.Addr() == c.Client.Addr() })
+		}
+	}
+	r.Node, err = New(cfg, deps)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -101,6 +118,19 @@ func (l *lab) add(careOf netip.Addr) {
 	go r.Run(l.ctx)
 	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
 	go mhsock.Each(l.ctx, r.host.ReceiveError, r.HandleICMP)
+}
+
+func (r *replica) connections(netip.Addr) []relay.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.local)
+}
+
+// lives says which connections a replica serves.
+func (r *replica) lives(all ...relay.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.local = all
 }
 
 func (l *lab) send(p *mipv6.Packet, m mipv6.Message, mac func([]byte) mipv6.Authenticator) {
@@ -184,6 +214,14 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 		return r.HandleHomeTest(ctx, c.from, req)
 	case peer.KindRefresh:
 		return r.HandleRefresh(ctx, c.from, req)
+	case peer.KindRelay:
+		return r.HandleRelay(ctx, c.from, req)
+	case peer.KindAnchor:
+		return r.HandleAnchor(ctx, c.from, req)
+	case peer.KindBinding:
+		return r.HandleBinding(ctx, c.from, req)
+	case peer.KindBound:
+		return r.HandleBound(ctx, c.from, req)
 	}
 	return nil, fmt.Errorf("kind %v", kind)
 }
