@@ -39,6 +39,6 @@ const KindKeys Kind = 24
 
 // Those of clients with several connections.
 const (
-	KindBinding Kind = iota + 32 // anycast: bind this client, and relay its connections
+	KindBinding Kind = iota + 48 // anycast: bind this client, and relay its connections
 	KindBound                    // relay: the caller binds a client some of whose connections are yours
 )
