@@ -163,6 +163,10 @@ func TestRefused(t *testing.T) {
 		{"unknown field", "POST", listen, upgradeHeader, `{"polcy":"random"}`, 400, `body: json: unknown field "polcy"`},
 		{"two values", "POST", listen, upgradeHeader, `{} {}`, 400, "body: more than one JSON value"},
 		{"unknown policy", "POST", listen, upgradeHeader, `{"policy":"best"}`, 400, `framework: no such distribution policy: "best"`},
+		{"GET of a handoff", "GET", wire.PathHandoff, nil, "", 405, "only POST"},
+		{"handoff of nobody", "POST", wire.PathHandoff, nil, `{"client":"2001:db8::1","to":"2001:db8:2::10"}`, 404, "no connection of 2001:db8::1 is served here"},
+		{"handoff to nowhere", "POST", wire.PathHandoff, nil, `{"client":"2001:db8::1"}`, 400, "client and to are IPv6 addresses"},
+		{"handoff of IPv4", "POST", wire.PathHandoff, nil, `{"client":"192.0.2.1","to":"2001:db8:2::10"}`, 400, "client and to are IPv6 addresses"},
 		{"long body", "POST", listen, upgradeHeader, `{"policy":"` + strings.Repeat("x", wire.MaxBody) + `"}`, 400, "body: http: request body too large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
