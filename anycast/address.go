@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,18 +29,35 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &OpError{"passive", ct.Address, netip.Addr{}, err}
 	}
-	err := error(&OpError{"passive", ct.Address, netip.Addr{}, ErrClosed})
+	closed := error(&OpError{"passive", ct.Address, netip.Addr{}, ErrClosed})
+	err := closed
 	n.event(func(time.Time) {
-		if err = n.core.passive(ct); err != nil {
-			return
+		if err = n.core.passive(ct); err == nil {
+			n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct, Early: true})
 		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(ct.ContactNodes, n.cfg.CareOf) {
+		// The home agent may believe that we are contact node, from a former life:
+		// what it sends here must not meet a host that knows no connection.
+		n.relay.Collect(ctx, ct.Address)
+	}
+	err = closed
+	n.event(func(time.Time) {
+		if n.core.contacts[ct.Address] == nil {
+			return // closed meanwhile
+		}
+		err = nil
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
+			n.relay.Remove(ct.Address)
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
 			return
 		}
-		n.relay.Add(relay.Contact{Address: ct.Address, ContactNodes: ct.ContactNodes, Replicas: ct.Replicas, Direct: ct.Direct})
+		n.relay.Ready(ct.Address)
 	})
 	if err != nil {
 		return nil, err

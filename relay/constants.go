@@ -37,8 +37,9 @@ const (
 	// last packet: late segments must not meet the anchor's listener.
 	idleUse = 60 * time.Second
 	// collectTimeout bounds how long a future contact node waits for the others'
-	// registrations: a dead one must not keep all clients waiting.
-	collectTimeout = 1500 * time.Millisecond
+	// registrations. Who does not answer though he lives may lose his clients, so
+	// this is as long as the channel takes to notice that a host is dead.
+	collectTimeout = 3 * time.Second
 	// boundCheck is how often an owner asks an anchor that is not the contact node:
 	// nobody else would tell that it is gone. maxMissed is how often in vain until it
 	// counts as that.

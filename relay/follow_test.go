@@ -30,12 +30,12 @@ type member struct {
 	orphans int
 }
 
-type caller struct {
+type groupCaller struct {
 	g    *group
 	from netip.Addr
 }
 
-func (c caller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+func (c groupCaller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
 	m := c.g.nodes[to]
 	if m == nil || m.down || c.g.nodes[c.from].down {
 		return nil, peer.ErrUnreachable
@@ -86,7 +86,7 @@ func inGroup(t *testing.T, f func(g *group)) {
 					m.orphans++
 				},
 				Moved: func(_, _ netip.Addr, _ uint16) bool { return !m.late },
-			}, Deps{Plane: m.plane, Peers: caller{g, a}})
+			}, Deps{Plane: m.plane, Peers: groupCaller{g, a}})
 			if err := m.plane.SetContact(dataplane.Contact{Home: contactAddr, CareOf: a, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
 				t.Fatal(err)
 			}
@@ -175,6 +175,29 @@ func TestTakeOver(t *testing.T) {
 		synctest.Wait()
 		g.route(adams, connOf(1), dataplane.Relayed, reich)
 		g.route(glass, connOf(2), dataplane.Relayed, reich)
+		g.route(glass, connOf(1), dataplane.RelayTo, adams)
+	})
+}
+
+// A replica that starts anew collects before its data plane has the contact address:
+// nothing that the home agent still sends to it meets a host that knows nothing.
+func TestReadyAfterCollect(t *testing.T) {
+	inGroup(t, func(g *group) {
+		g.serve(adams, connOf(1))
+		again := g.nodes[glass]
+		again.Remove(contactAddr)
+		if err := again.plane.RemoveContact(contactAddr); err != nil {
+			t.Fatal(err)
+		}
+		again.Add(Contact{Address: contactAddr, ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}, Early: true})
+		again.Collect(g.t.Context(), contactAddr)
+		if routes := again.plane.State().Routes; len(routes) != 0 {
+			t.Errorf("routes before the contact address: %v", routes)
+		}
+		if err := again.plane.SetContact(dataplane.Contact{Home: contactAddr, CareOf: glass, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
+			t.Fatal(err)
+		}
+		again.Ready(contactAddr)
 		g.route(glass, connOf(1), dataplane.RelayTo, adams)
 	})
 }

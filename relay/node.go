@@ -65,6 +65,9 @@ type Contact struct {
 	// Direct: what this replica sends in a relayed connection goes straight to
 	// the client, with the contact address as source, not back through the anchor.
 	Direct bool
+	// Early: the data plane does not have the contact address yet. No route is set
+	// until Ready says that it has.
+	Early bool
 }
 
 // Node is the owner's and the anchor's half at one replica. Its methods are safe
@@ -184,6 +187,23 @@ func (n *Node) Add(c Contact) {
 		}
 	}
 	n.contacts[c.Address] = ct
+}
+
+// Ready says that the data plane has an early contact address from now on. What was
+// collected before is relayed from the first packet on.
+func (n *Node) Ready(contact netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[contact]
+	if ct == nil {
+		return
+	}
+	ct.Early = false
+	for _, e := range n.cache.All() {
+		if e.Contact.Addr() == contact {
+			n.syncQuietly(e.Conn)
+		}
+	}
 }
 
 // Remove forgets a contact address, whose routes the data plane removes with it.

@@ -37,7 +37,7 @@ func (n *Node) route(c Conn) (dataplane.Route, bool) {
 func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 	o := n.owned[c]
 	ct := n.contacts[c.Contact.Addr()]
-	if ct == nil {
+	if ct == nil || ct.Early {
 		return dataplane.Route{}, false
 	}
 	if o != nil {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 type talker struct {
 	host string
 	conn *net.TCPConn
-	port uint16 // its own
+	port uint16       // its own
+	calm *atomic.Bool // no handoffs now
 	stop chan struct{}
 	done chan struct{}
 
@@ -38,13 +40,13 @@ type talker struct {
 	err      error // after done: nil for an orderly end
 }
 
-func startTalker(ctx context.Context, t *testing.T, h *lab.Host) *talker {
+func startTalker(ctx context.Context, t *testing.T, h *lab.Host, calm *atomic.Bool) *talker {
 	t.Helper()
 	conn, err := dial(ctx, h, cluster.Echo().Contact)
 	must(t, err)
 	k := &talker{
 		host: h.Name(), conn: conn, port: conn.LocalAddr().(*net.TCPAddr).AddrPort().Port(),
-		stop: make(chan struct{}), done: make(chan struct{}),
+		calm: calm, stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	t.Cleanup(func() { _ = conn.Close(); <-k.done })
 	go func() {
@@ -69,7 +71,7 @@ func (k *talker) talk() error {
 		case <-time.After(talkPause):
 		}
 		text, hop := fmt.Sprintf("line %d of %d", i, k.port), ""
-		if i%talkHop == talkHop-1 {
+		if i%talkHop == talkHop-1 && !k.calm.Load() {
 			hop = "H"
 		}
 		sent := time.Now()

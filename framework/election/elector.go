@@ -78,19 +78,19 @@ func (e *Elector) Run(ctx context.Context) error {
 // there, and returns when that has taken it, or with an error when ctx ends. From
 // then on it does not become contact node any more.
 func (e *Elector) Leave(ctx context.Context) error {
-	successor := false
-	e.event(func(now time.Time) { successor = e.core.leave(now) })
-	for successor {
-		if !e.address.Standing().Self {
+	for {
+		successor := false
+		e.event(func(now time.Time) { successor = e.core.leave(now) })
+		if !successor {
 			return nil
 		}
+		<-e.kick // that was ours
 		select {
 		case <-e.kick:
 		case <-ctx.Done():
 			return fmt.Errorf("election: nobody has taken over %v: %w", e.cfg.Contact, context.Cause(ctx))
 		}
 	}
-	return nil
 }
 
 // event lets the core have an event and does what it wants done.

@@ -104,7 +104,14 @@ func (p *Plane) flush(b *batch, failed func(dataplane.Change, error)) {
 		if done == len(b.keys) {
 			break
 		}
-		if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOMEM) {
+		if errors.Is(err, unix.ENOMEM) { // for the moment, perhaps: see put
+			if err = put(p.programs.Routes, &b.keys[done], &b.values[done]); err == nil {
+				b.states[done].entry, b.states[done].mapped = b.values[done], true
+				done++
+				continue
+			}
+		}
+		if errors.Is(err, unix.E2BIG) {
 			err = fmt.Errorf("%w: %d flows", dataplane.ErrFull, p.cfg.MaxRoutes)
 		}
 		failed(b.changed[b.flows[done]], errors.Join(err, p.revert(b.flows[done], b.states[done])))

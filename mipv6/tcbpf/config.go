@@ -27,6 +27,8 @@ type Config struct {
 	Keep KeepLimits
 	// MaxEvents bounds the channel of Events; default 256.
 	MaxEvents int
+
+	beside bool // the plane is part of another, see Beside
 }
 
 // KeepLimits bound what is kept; bytes count whole packets.

@@ -45,21 +45,29 @@ func attach(nl *netlink.Handle, link netlink.Link, fds map[string]int) error {
 		mark = createdMark
 	}
 	for _, hook := range hooks {
-		f := &netlink.BpfFilter{
-			FilterAttrs: netlink.FilterAttrs{
-				LinkIndex: link.Attrs().Index,
-				Parent:    hook.parent,
-				Handle:    1,
-				Priority:  filterPreference,
-				Protocol:  unix.ETH_P_IPV6,
-			},
-			Fd:           fds[hook.name],
-			Name:         filterPrefix + hook.name + mark,
-			DirectAction: true,
+		if err := attachOne(nl, link, hook.parent, filterPreference, filterPrefix+hook.name+mark, fds[hook.name]); err != nil {
+			return err
 		}
-		if err := nl.FilterReplace(f); err != nil {
-			return fmt.Errorf("attaching the %s filter to %s: %w", hook.name, link.Attrs().Name, dataplane.Explain(err, "CONFIG_NET_CLS_BPF"))
-		}
+	}
+	return nil
+}
+
+// attachOne puts a program at one place.
+func attachOne(nl *netlink.Handle, link netlink.Link, parent uint32, preference uint16, name string, fd int) error {
+	f := &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: link.Attrs().Index,
+			Parent:    parent,
+			Handle:    1,
+			Priority:  preference,
+			Protocol:  unix.ETH_P_IPV6,
+		},
+		Fd:           fd,
+		Name:         name,
+		DirectAction: true,
+	}
+	if err := nl.FilterReplace(f); err != nil {
+		return fmt.Errorf("attaching the filter %s to %s: %w", name, link.Attrs().Name, dataplane.Explain(err, "CONFIG_NET_CLS_BPF"))
 	}
 	return nil
 }

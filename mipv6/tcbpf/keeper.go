@@ -64,7 +64,7 @@ func openTUN() (tun *os.File, name string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("opening %s: %w", device, dataplane.Explain(err, "CONFIG_TUN"))
 	}
-	request, err := unix.NewIfreq("vanycast%d")
+	request, err := unix.NewIfreq("vanykept%d")
 	if err == nil {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)

@@ -36,6 +36,9 @@ func (p *Plane) target(c *contact, f dataplane.Flow, r dataplane.Route) (hostnet
 // packet to another next hop than the home agent's exists only while the map says
 // that packets go there.
 func (p *Plane) mirrorFlow(c *contact, f dataplane.Flow, state *flow) error {
+	if p.cfg.beside {
+		return p.putBeside(c, f, state)
+	}
 	h, err := p.target(c, f, state.Route)
 	if f.IsConnection() {
 		if err != nil {
@@ -99,6 +102,9 @@ func (p *Plane) tableGateway(c *contact, f dataplane.Flow) netip.Addr {
 // leadConnections tells a client's connections that the routing table will have,
 // or has, this next hop for them.
 func (p *Plane) leadConnections(c *contact, client dataplane.Flow, gateway netip.Addr) error {
+	if p.cfg.beside {
+		return nil
+	}
 	var errs []error
 	for f, state := range p.connections[path{client.Home, client.Client}] {
 		h, err := p.target(c, f, state.Route)

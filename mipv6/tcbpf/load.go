@@ -38,6 +38,18 @@ func (p *keeperPrograms) Close() error {
 	return errors.Join(p.VanycastKeep.Close(), p.VanycastRelease.Close())
 }
 
+// besidePrograms are those of the egress beside the kernel's own Mobile IPv6; the
+// mouth stands where there is no link header, as the keeper's do.
+type besidePrograms struct {
+	VanycastMouth *ebpf.Program `ebpf:"vanycast_mouth"`
+	VanycastLeave *ebpf.Program `ebpf:"vanycast_leave"`
+}
+
+// Close gives them back.
+func (p *besidePrograms) Close() error {
+	return errors.Join(p.VanycastMouth.Close(), p.VanycastLeave.Close())
+}
+
 // fds are those of the programs, by the name of their hook.
 func (p *keeperPrograms) fds() map[string]int {
 	return map[string]int{"egress": p.VanycastKeep.FD(), "ingress": p.VanycastRelease.FD()}
@@ -73,16 +85,19 @@ func load(cfg Config, link netlink.Link, keeperIndex int) (*programs, error) {
 	return p, nil
 }
 
-// loadKeeper loads the programs of the interface where packets are kept. They
-// work on the maps of the others.
-func loadKeeper(cfg Config, link netlink.Link, keeperIndex int, shared *programs) (*keeperPrograms, error) {
+// bare is the link header where packets are kept, and at the mouths of tunnels.
+const bare = 0
+
+// loadMore loads more programs into p (a pointer to a structure of them), which
+// work on the maps of the others; standing is the link header where they stand.
+func loadMore(p any, cfg Config, link netlink.Link, standing uint32, keeperIndex int, shared *programs) error {
 	header, err := linkHeader(link)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	spec, err := specification(cfg, link, 0, header, keeperIndex)
+	spec, err := specification(cfg, link, standing, header, keeperIndex)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	same := map[string]*ebpf.Map{
 		"bindings": shared.Bindings, "contacts": shared.Contacts, "counters": shared.Counters, "events": shared.Events,
@@ -92,11 +107,10 @@ func loadKeeper(cfg Config, link netlink.Link, keeperIndex int, shared *programs
 	for name, m := range same {
 		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}
-	p := &keeperPrograms{}
 	if err := spec.LoadAndAssign(p, &ebpf.CollectionOptions{MapReplacements: same}); err != nil {
-		return nil, explainLoad(err)
+		return explainLoad(err)
 	}
-	return p, nil
+	return nil
 }
 
 // specification is the objects with what is known when they are loaded: the link
@@ -106,16 +120,14 @@ func specification(cfg Config, link netlink.Link, standing, leaving uint32, keep
 	if err != nil {
 		return nil, fmt.Errorf("reading the eBPF objects: %w", err)
 	}
-	ignore := uint32(0)
-	if cfg.IgnoreHomeAddress {
-		ignore = 1
-	}
+	flag := map[bool]uint32{true: 1}
 	for name, value := range map[string]uint32{
 		"link_header":         standing,
 		"leaving_header":      leaving,
 		"interface_index":     uint32(link.Attrs().Index),
 		"keeper_index":        uint32(keeperIndex),
-		"ignore_home_address": ignore,
+		"ignore_home_address": flag[cfg.IgnoreHomeAddress],
+		"beside_kernel":       flag[cfg.beside],
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("setting %s: %w", name, err)

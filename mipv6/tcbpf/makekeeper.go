@@ -52,12 +52,12 @@ func (p *Plane) makeKeeper(tun *os.File, index int) error {
 
 // startKeeper puts the programs at the interface, and begins to read.
 func (p *Plane) startKeeper(link netlink.Link) error {
-	programs, err := loadKeeper(p.cfg, p.host.Link, link.Attrs().Index, p.programs)
-	if err != nil {
+	var programs keeperPrograms
+	if err := loadMore(&programs, p.cfg, p.host.Link, bare, link.Attrs().Index, p.programs); err != nil {
 		return err
 	}
 	// The filters hold the programs; the descriptors have done their work.
-	err = p.keeper.start(p.host.Netlink, link, programs.fds())
+	err := p.keeper.start(p.host.Netlink, link, programs.fds())
 	if err := errors.Join(err, programs.Close()); err != nil {
 		return err
 	}

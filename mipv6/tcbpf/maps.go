@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -89,9 +90,20 @@ func bindingKey(local, home netip.Addr) mapPair {
 	return mapPair{Local: mapAddress(local), Home: mapAddress(home)}
 }
 
+// Since Linux 6.1 a map takes the memory for an entry from a small pool, which is
+// filled again a moment after it ran dry: "no memory" is final only if it lasts.
+const (
+	putTries = 20
+	putPause = 5 * time.Millisecond
+)
+
 // put writes a map entry; a map without room is dataplane.ErrFull.
 func put(m *ebpf.Map, key, value any) error {
 	err := m.Put(key, value)
+	for try := 1; errors.Is(err, unix.ENOMEM) && try < putTries; try++ {
+		time.Sleep(putPause)
+		err = m.Put(key, value)
+	}
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOMEM) {
 		return fmt.Errorf("%w: %d entries of %v", dataplane.ErrFull, m.MaxEntries(), m)
 	}

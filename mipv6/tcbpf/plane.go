@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
+	"github.com/vishvananda/netlink"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
@@ -90,34 +91,12 @@ func (p *Plane) start() (err error) {
 	if p.lock, err = hostnet.Lock(); err != nil {
 		return err
 	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
-	}
 	if p.host, err = hostnet.Open(p.cfg.Interface, p.cfg.RulePriority); err != nil {
 		return err
 	}
-	tun, kept, err := p.makeTUN()
+	kept, err := p.prepare()
 	if err != nil {
-		p.noKeeper = err
-		p.logger.Warn("nothing can be kept for held flows, and no connection steered", "error", err)
-	}
-	keeperIndex := 0
-	if kept != nil {
-		keeperIndex = kept.Attrs().Index
-	}
-	if p.programs, err = load(p.cfg, p.host.Link, keeperIndex); err != nil {
-		return errors.Join(err, closeTUN(tun))
-	}
-	if tun != nil {
-		if err := p.makeKeeper(tun, keeperIndex); err != nil {
-			return err
-		}
-	}
-	if p.stamps, err = newStamps(p.programs.Stamps); err != nil {
 		return err
-	}
-	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
-		return fmt.Errorf("reading events: %w", err)
 	}
 	if p.takenRing, err = ringbuf.NewReader(p.programs.Taken); err != nil {
 		return fmt.Errorf("reading packets: %w", err)
@@ -125,7 +104,6 @@ func (p *Plane) start() (err error) {
 	if p.icmp, err = pathmtu.Open(); err != nil {
 		return err
 	}
-	p.tells.Store(maxTells)
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	changes, err := hostnet.Subscribe(ctx, p.logger)
@@ -167,6 +145,38 @@ func (p *Plane) start() (err error) {
 	p.loops.Go(func() { p.readTooBig() })
 	p.loops.Go(func() { p.follow(ctx, changes) })
 	return nil
+}
+
+// prepare loads the programs, and makes what this process shares with them.
+func (p *Plane) prepare() (kept netlink.Link, err error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raising RLIMIT_MEMLOCK: %w", err)
+	}
+	tun, kept, err := p.makeTUN()
+	if err != nil {
+		p.noKeeper = err
+		p.logger.Warn("nothing can be kept for held flows, and no connection steered", "error", err)
+	}
+	keeperIndex := 0
+	if kept != nil {
+		keeperIndex = kept.Attrs().Index
+	}
+	if p.programs, err = load(p.cfg, p.host.Link, keeperIndex); err != nil {
+		return nil, errors.Join(err, closeTUN(tun))
+	}
+	if tun != nil {
+		if err := p.makeKeeper(tun, keeperIndex); err != nil {
+			return nil, err
+		}
+	}
+	if p.stamps, err = newStamps(p.programs.Stamps); err != nil {
+		return nil, err
+	}
+	if p.ring, err = ringbuf.NewReader(p.programs.Events); err != nil {
+		return nil, fmt.Errorf("reading events: %w", err)
+	}
+	p.tells.Store(maxTells)
+	return kept, nil
 }
 
 // Close takes everything of this plane off the host. What could not be taken

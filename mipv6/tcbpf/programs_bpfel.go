@@ -30,7 +30,10 @@ const (
 	programsProgVanycastEgress   = "vanycast_egress"
 	programsProgVanycastIngress  = "vanycast_ingress"
 	programsProgVanycastKeep     = "vanycast_keep"
+	programsProgVanycastLeave    = "vanycast_leave"
+	programsProgVanycastMouth    = "vanycast_mouth"
 	programsProgVanycastRelease  = "vanycast_release"
+	programsVarBesideKernel      = "beside_kernel"
 	programsVarIgnoreHomeAddress = "ignore_home_address"
 	programsVarInterfaceIndex    = "interface_index"
 	programsVarKeeperIndex       = "keeper_index"
@@ -83,6 +86,8 @@ type programsProgramSpecs struct {
 	VanycastEgress  *ebpf.ProgramSpec `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.ProgramSpec `ebpf:"vanycast_ingress"`
 	VanycastKeep    *ebpf.ProgramSpec `ebpf:"vanycast_keep"`
+	VanycastLeave   *ebpf.ProgramSpec `ebpf:"vanycast_leave"`
+	VanycastMouth   *ebpf.ProgramSpec `ebpf:"vanycast_mouth"`
 	VanycastRelease *ebpf.ProgramSpec `ebpf:"vanycast_release"`
 }
 
@@ -107,6 +112,7 @@ type programsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsVariableSpecs struct {
+	BesideKernel      *ebpf.VariableSpec `ebpf:"beside_kernel"`
 	IgnoreHomeAddress *ebpf.VariableSpec `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.VariableSpec `ebpf:"interface_index"`
 	KeeperIndex       *ebpf.VariableSpec `ebpf:"keeper_index"`
@@ -167,6 +173,7 @@ func (m *programsMaps) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsVariables struct {
+	BesideKernel      *ebpf.Variable `ebpf:"beside_kernel"`
 	IgnoreHomeAddress *ebpf.Variable `ebpf:"ignore_home_address"`
 	InterfaceIndex    *ebpf.Variable `ebpf:"interface_index"`
 	KeeperIndex       *ebpf.Variable `ebpf:"keeper_index"`
@@ -181,6 +188,8 @@ type programsPrograms struct {
 	VanycastEgress  *ebpf.Program `ebpf:"vanycast_egress"`
 	VanycastIngress *ebpf.Program `ebpf:"vanycast_ingress"`
 	VanycastKeep    *ebpf.Program `ebpf:"vanycast_keep"`
+	VanycastLeave   *ebpf.Program `ebpf:"vanycast_leave"`
+	VanycastMouth   *ebpf.Program `ebpf:"vanycast_mouth"`
 	VanycastRelease *ebpf.Program `ebpf:"vanycast_release"`
 }
 
@@ -189,6 +198,8 @@ func (p *programsPrograms) Close() error {
 		p.VanycastEgress,
 		p.VanycastIngress,
 		p.VanycastKeep,
+		p.VanycastLeave,
+		p.VanycastMouth,
 		p.VanycastRelease,
 	)
 }

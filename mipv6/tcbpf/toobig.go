@@ -86,13 +86,13 @@ func (p *Plane) learn(router netip.Addr, mtu int, q pathmtu.Quote) error {
 	if o.sender == senderForwarded {
 		return p.setNarrow(o.path, mtu)
 	}
-	if mtu < pathmtu.MinimumMTU {
+	if mtu < pathmtu.MinimumMTU && !p.cfg.beside {
 		if err := p.setNarrow(o.path, mtu); err != nil {
 			return err
 		}
-		mtu = pathmtu.MinimumMTU // the transport will look, and see the route
+		// The transport will look, and see the route.
 	}
-	return p.icmp.Tell(router, mtu, q.Original)
+	return p.icmp.Tell(router, max(mtu, pathmtu.MinimumMTU), q.Original)
 }
 
 // sender is who made a packet that was rewritten here.

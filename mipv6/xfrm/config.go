@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
+	"github.com/vanycast/vanycast/mipv6/tcbpf"
 )
 
 // Config says where a Plane stands and how much it may hold.
@@ -21,6 +22,9 @@ type Config struct {
 	// MaxRoutes and MaxBindings bound flows with a route and binding cache
 	// entries, default 1,048,576 each; MaxTunnels home agent bindings, default 65,536.
 	MaxRoutes, MaxBindings, MaxTunnels int
+	// Keep bounds what is kept of held flows (dataplane.Route.Keep), and how many
+	// SYNs may wait for a decision (dataplane.Contact.Steer).
+	Keep tcbpf.KeepLimits
 	// MaxEvents bounds the channel of Events; default 256.
 	MaxEvents int
 }

@@ -90,3 +90,7 @@ const (
 	priorityRoute
 	lastPriority
 )
+
+// priorityConnection is that of a connection with a route of its own: before its
+// client's.
+const priorityConnection = priorityRoute - 5

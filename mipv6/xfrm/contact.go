@@ -36,6 +36,9 @@ func (p *Plane) SetContact(c dataplane.Contact) error {
 }
 
 func (p *Plane) setContact(wanted dataplane.Contact) error {
+	if p.beside == nil && wanted.Steer != (dataplane.Ports{}) {
+		return fmt.Errorf("steering: %w: %w", dataplane.ErrUnsupported, p.noBeside)
+	}
 	if c, ok := p.contacts[wanted.Home]; ok {
 		if c.Contact == wanted {
 			return nil
@@ -82,6 +85,9 @@ func (p *Plane) installContact(c *contact) (err error) {
 	if err := p.leadContact(c); err != nil {
 		return err
 	}
+	if err := p.tellBeside(c); err != nil {
+		return err
+	}
 	c.address = true
 	if err := p.host.AddContactAddress(c.Home, unix.IFA_F_HOMEADDRESS); err != nil {
 		return err
@@ -111,16 +117,21 @@ func (p *Plane) changeContact(c *contact, wanted dataplane.Contact) error {
 		}
 	}
 	c.Contact, c.device = wanted, d
-	if err := p.leadContact(c); err != nil {
+	if err := errors.Join(p.leadContact(c), p.tellBeside(c)); err != nil {
 		return err
 	}
 	if err := p.replace(contactRules(was), contactRules(wanted)); err != nil {
 		return err
 	}
+	if was.CareOf != wanted.CareOf {
+		if err := p.moveStates(c.Home, wanted.CareOf); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	for f, state := range p.flows {
 		if f.Home == c.Home && state.careOf != wanted.CareOf {
-			errs = append(errs, p.putFlow(f, state, state.Kind, wanted.CareOf))
+			errs = append(errs, p.putFlow(f, state, state.Route, wanted.CareOf))
 		}
 	}
 	if old != d {
@@ -152,6 +163,9 @@ func (p *Plane) undoContact(c *contact) error {
 	if c.address {
 		delete(p.locals, c.Home)
 		errs = append(errs, p.host.RemoveContactAddress(c.Home))
+	}
+	if p.beside != nil {
+		errs = append(errs, p.beside.RemoveContact(c.Home))
 	}
 	for f, state := range p.flows {
 		if f.Home == c.Home {

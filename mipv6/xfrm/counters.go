@@ -15,7 +15,7 @@ type ownCounters struct {
 }
 
 // Counters implements dataplane.Plane; a closed plane has none. The kernel does
-// not count what a policy blocks, nor Mobility Headers apart. Segments of a
+// not count what a policy blocks (eBPF beside it does), nor Mobility Headers apart. Segments of a
 // superpacket count one by one.
 func (p *Plane) Counters() map[string]uint64 {
 	p.mu.Lock()
@@ -52,6 +52,11 @@ func (p *Plane) Counters() map[string]uint64 {
 	seen := p.guardPackets()
 	for _, g := range p.guards {
 		g.count(seen, all)
+	}
+	if p.beside != nil {
+		for name, n := range p.beside.Counters() {
+			all[name] += n
+		}
 	}
 	return all
 }

@@ -42,7 +42,14 @@ func (p *Plane) LastUsed(f dataplane.Flow) (time.Time, error) {
 	var all rules
 	var last time.Time
 	if state, ok := p.flows[f]; ok {
-		all, last = flowRules(f, state.Kind, state.careOf), state.used
+		all, last = p.rulesOf(f, state.Kind, state.careOf, false), state.used
+		if p.beside != nil {
+			used, err := p.beside.LastUsed(f)
+			if err != nil {
+				return time.Time{}, err
+			}
+			last = later(last, used)
+		}
 	}
 	if b, ok := p.bindings[bindingID{f.Client, f.Home}]; ok {
 		r := bindingRules(b)

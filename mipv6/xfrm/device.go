@@ -146,6 +146,9 @@ func (p *Plane) makeDevice(e ends, r role) (*device, error) {
 	if err == nil {
 		err = p.addFilter(match(filter(link, egress, preferenceAllow, 0), netlink.TC_ACT_OK, nextHeader(protocolMobility)))
 	}
+	if err == nil && p.beside != nil && r == replicaEnd {
+		err = p.beside.AttachMouth(link)
+	}
 	if err == nil {
 		err = p.host.Netlink.LinkSetUp(link)
 	}

@@ -22,12 +22,16 @@
 //   - A contact address: state src :: dst HOME proto route2 flag wildrecv coa COA,
 //     and the home registration's src HOME dst AGENT proto hao coa COA.
 //   - An optimised flow: state src HOME dst CLIENT proto hao coa COA, a policy out
-//     with it, a policy in with route2. A held one: a policy in that blocks, and a
+//     with it, a policy in with route2; with ports, if it is a connection. A held one: a policy in that blocks, and a
 //     filter on the tunnel.
 //   - A binding at a correspondent: two states with coa, src HOME dst LOCAL proto hao
 //     and src LOCAL dst HOME proto route2, and a policy for each; a host route for
 //     HOME, which tells TCP of the room that the headers take.
 //   - A tunnel at the home agent: ip6tnl, and a host route into it.
+//
+// Routes by other replicas, single connections off the tunnel, what is kept and what
+// is steered are done by eBPF programs beside the kernel: see beside.go. Where they
+// are, held flows are held by them too.
 //
 // The kernel drops, by itself and in silence, a packet with one of these headers
 // that no policy expects; one with a Home Address option it reports, and that is

@@ -14,7 +14,12 @@ func (p *Plane) follow(ctx context.Context, c *hostnet.Changes) {
 	c.Follow(ctx, p.host.Link.Attrs().Index, hostnet.Follower{
 		Addresses: func() { p.locked(p.syncLocals) },
 		Settled:   func() { p.locked(p.mirrorAll) },
-		Tick:      func(now time.Time) { p.locked(func() error { return p.widen(now) }) },
+		Tick: func(now time.Time) {
+			p.locked(func() error { return p.widen(now) })
+			if p.beside != nil {
+				p.beside.Tick()
+			}
+		},
 	})
 }
 
@@ -52,6 +57,9 @@ func (p *Plane) mirrorAll() error {
 	}
 	for _, c := range p.contacts {
 		errs = append(errs, p.leadContact(c))
+	}
+	if p.beside != nil {
+		errs = append(errs, p.beside.Mirror())
 	}
 	for addr, h := range p.homes {
 		err := p.mirrorHome(addr, h)

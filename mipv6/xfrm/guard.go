@@ -13,6 +13,7 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
+	"github.com/vanycast/vanycast/mipv6/tcbpf"
 )
 
 // The kernel's policies do not see by which interface a packet came, so some
@@ -290,6 +291,9 @@ func (p *Plane) otherFilters(link netlink.Link) (n int, err error) {
 }
 
 func isOurs(f netlink.Filter) bool {
+	if tcbpf.IsBeside(f) {
+		return true
+	}
 	a := f.Attrs()
 	return f.Type() == "u32" && a.Protocol == unix.ETH_P_IPV6 && (a.Priority == preferenceTheirs || a.Priority == preferenceOurs)
 }

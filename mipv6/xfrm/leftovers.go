@@ -123,7 +123,7 @@ func (p *Plane) removeFilters(link netlink.Link) (made bool, err error) {
 			made = made || preference == preferenceOurs
 			all := &netlink.GenericFilter{FilterAttrs: netlink.FilterAttrs{
 				LinkIndex: link.Attrs().Index, Parent: uint32(at), Priority: preference, Protocol: unix.ETH_P_IPV6,
-			}, FilterType: "u32"}
+			}, FilterType: f.Type()}
 			if err := p.host.Netlink.FilterDel(all); err != nil && !errors.Is(err, unix.ENOENT) {
 				return false, fmt.Errorf("removing filters of %s: %w", link.Attrs().Name, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 	"github.com/vanycast/vanycast/mipv6/internal/pathmtu"
+	"github.com/vanycast/vanycast/mipv6/tcbpf"
 )
 
 // Plane implements dataplane.Plane by the kernel's Mobile IPv6.
@@ -29,7 +30,11 @@ type Plane struct {
 	reports *reports
 	events  chan dataplane.Event
 	icmp    *pathmtu.Sockets
-	own     ownCounters
+	// beside is what the kernel's Mobile IPv6 cannot do; nil where this kernel has
+	// no eBPF, for the reason in noBeside.
+	beside   *tcbpf.Beside
+	noBeside error
+	own      ownCounters
 
 	stop  context.CancelFunc
 	loops sync.WaitGroup
@@ -38,13 +43,15 @@ type Plane struct {
 	closed   bool
 	contacts map[netip.Addr]*contact
 	flows    map[dataplane.Flow]*flow
-	bindings map[bindingID]dataplane.Binding
-	tunnels  map[netip.Addr]dataplane.Tunnel
-	homes    map[netip.Addr]*home
-	devices  map[ends]*device
-	guards   map[netip.Addr]*guard
-	locals   map[netip.Addr]bool
-	past     map[string]uint64 // what was counted by what has gone
+	// optimised is how many flows of a client are: they share its state.
+	optimised map[dataplane.Flow]int
+	bindings  map[bindingID]dataplane.Binding
+	tunnels   map[netip.Addr]dataplane.Tunnel
+	homes     map[netip.Addr]*home
+	devices   map[ends]*device
+	guards    map[netip.Addr]*guard
+	locals    map[netip.Addr]bool
+	past      map[string]uint64 // what was counted by what has gone
 }
 
 var _ dataplane.Plane = (*Plane)(nil)
@@ -55,18 +62,19 @@ var _ dataplane.Plane = (*Plane)(nil)
 func New(cfg Config) (*Plane, error) {
 	cfg = cfg.withDefaults()
 	p := &Plane{
-		cfg:      cfg,
-		logger:   cfg.Logger,
-		events:   make(chan dataplane.Event, cfg.MaxEvents),
-		contacts: map[netip.Addr]*contact{},
-		flows:    map[dataplane.Flow]*flow{},
-		bindings: map[bindingID]dataplane.Binding{},
-		tunnels:  map[netip.Addr]dataplane.Tunnel{},
-		homes:    map[netip.Addr]*home{},
-		devices:  map[ends]*device{},
-		guards:   map[netip.Addr]*guard{},
-		locals:   map[netip.Addr]bool{},
-		past:     map[string]uint64{},
+		cfg:       cfg,
+		logger:    cfg.Logger,
+		events:    make(chan dataplane.Event, cfg.MaxEvents),
+		contacts:  map[netip.Addr]*contact{},
+		flows:     map[dataplane.Flow]*flow{},
+		optimised: map[dataplane.Flow]int{},
+		bindings:  map[bindingID]dataplane.Binding{},
+		tunnels:   map[netip.Addr]dataplane.Tunnel{},
+		homes:     map[netip.Addr]*home{},
+		devices:   map[ends]*device{},
+		guards:    map[netip.Addr]*guard{},
+		locals:    map[netip.Addr]bool{},
+		past:      map[string]uint64{},
 	}
 	if err := p.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("xfrm: on interface %s: %w", cfg.Interface, err), p.release())
@@ -104,11 +112,12 @@ func (p *Plane) start() (err error) {
 	if err := p.takeOver(); err != nil {
 		return err
 	}
+	p.standBeside()
 	if err := p.tryKernel(); err != nil {
-		return errors.Join(err, p.closeGuards())
+		return errors.Join(err, p.detach(), p.closeGuards())
 	}
 	if err := p.install(hostRules(p.cfg.IgnoreHomeAddress)); err != nil {
-		return errors.Join(err, p.uninstall(hostRules(p.cfg.IgnoreHomeAddress)), p.closeGuards())
+		return errors.Join(err, p.uninstall(hostRules(p.cfg.IgnoreHomeAddress)), p.detach(), p.closeGuards())
 	}
 	p.loops.Go(p.readReports)
 	p.loops.Go(p.readTooBig)
@@ -138,7 +147,7 @@ func (p *Plane) Close() error {
 	for _, d := range p.devices {
 		errs = append(errs, p.deleteLink(d.link))
 	}
-	errs = append(errs, p.uninstall(hostRules(p.cfg.IgnoreHomeAddress)), p.closeGuards())
+	errs = append(errs, p.uninstall(hostRules(p.cfg.IgnoreHomeAddress)), p.detach(), p.closeGuards())
 	p.mu.Unlock()
 	if err := errors.Join(append(errs, p.release())...); err != nil {
 		return fmt.Errorf("xfrm: closing: %w", err)
@@ -151,6 +160,9 @@ func (p *Plane) release() error {
 	var errs []error
 	if p.stop != nil {
 		p.stop()
+	}
+	if p.beside != nil { // it tells events, which end with the reports
+		errs = append(errs, p.beside.Close())
 	}
 	if p.reports != nil {
 		errs = append(errs, p.reports.Close())

@@ -54,7 +54,7 @@ func contactRules(c dataplane.Contact) rules {
 		},
 		policies: []policy{
 			{
-				policyID:  policyID{out, selector{home, agent, protocolMobility, typeBindingUpdate + 1}},
+				policyID:  policyID{out, selector{src: home, dst: agent, protocol: protocolMobility, mobility: typeBindingUpdate + 1}},
 				priority:  priorityMobility,
 				templates: []template{{c.Home, c.HomeAgent, hao}},
 			},
@@ -77,9 +77,37 @@ func contactRules(c dataplane.Contact) rules {
 // it is not at home.
 var onlyOnLinks = []netip.Prefix{netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10")}
 
+// connectionRules: of a client's connection that is optimised, like a client's;
+// of one that is not, that it is not, whatever its client is. How it goes then is
+// decided at the tunnel's mouth.
+func connectionRules(f dataplane.Flow, kind dataplane.RouteKind, careOf netip.Addr) rules {
+	home, client := single(f.Home), single(f.Client)
+	to := policy{
+		policyID: policyID{out, selector{src: home, dst: client, srcPort: f.HomePort, dstPort: f.ClientPort}},
+		priority: priorityConnection,
+	}
+	if kind != dataplane.Optimised {
+		return rules{policies: []policy{to}}
+	}
+	from := policy{
+		policyID:  policyID{in, selector{src: client, dst: home, srcPort: f.ClientPort, dstPort: f.HomePort}},
+		priority:  priorityConnection,
+		templates: []template{{unspecified, unspecified, route2}},
+	}
+	to.templates = []template{{f.Home, f.Client, hao}}
+	return rules{[]state{{stateID: stateID{f.Home, f.Client, hao}, careOf: careOf}}, []policy{to, from}}
+}
+
 // flowRules: nothing for a flow that goes through the tunnel, which is what the
-// routing table does with it.
-func flowRules(f dataplane.Flow, kind dataplane.RouteKind, careOf netip.Addr) rules {
+// routing table does with it; nor, where eBPF stands beside, for one that goes
+// another way from its mouth, or is held there.
+func flowRules(f dataplane.Flow, kind dataplane.RouteKind, careOf netip.Addr, beside bool) rules {
+	if f.IsConnection() {
+		return connectionRules(f, kind, careOf)
+	}
+	if beside && kind == dataplane.Held {
+		return rules{}
+	}
 	home, client := single(f.Home), single(f.Client)
 	to := policy{policyID: policyID{out, selector{src: home, dst: client}}}
 	from := policy{policyID: policyID{in, selector{src: client, dst: home}}}

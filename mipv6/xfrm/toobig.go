@@ -31,6 +31,9 @@ func (p *Plane) readTooBig() {
 }
 
 func (p *Plane) handleTooBig(router netip.Addr, mtu int, q pathmtu.Quote) {
+	if p.besideTooBig(router, mtu, q) {
+		return
+	}
 	if q.Kind == pathmtu.Tunnel && mtu >= pathmtu.MinimumMTU+hostnet.Overhead {
 		return
 	}
@@ -116,6 +119,9 @@ func (p *Plane) sent(q *pathmtu.Quote) bool {
 	switch q.Kind {
 	case pathmtu.HomeAddress:
 		f, ok := p.flows[dataplane.Flow{Home: from, Client: to}]
+		if !ok || f.Kind != dataplane.Optimised { // one of its connections, then
+			return p.optimised[dataplane.Flow{Home: from, Client: to}] > 0 && p.contacts[from].CareOf == q.Source
+		}
 		return ok && f.Kind == dataplane.Optimised && f.careOf == q.Source
 	case pathmtu.Tunnel:
 		_, ok := p.devices[ends{q.Source, q.Destination}]

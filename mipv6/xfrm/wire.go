@@ -25,6 +25,8 @@ type selector struct {
 	src, dst netip.Prefix
 	protocol uint8 // 0: any
 	mobility uint8 // MH Type + 1, where protocol is that of Mobility Headers; 0: any
+	// of a connection; 0: any
+	srcPort, dstPort uint16
 }
 
 // marshal writes a struct xfrm_selector.
@@ -34,6 +36,12 @@ func (s selector) marshal(b []byte) {
 	// For a Mobility Header the source port is its type.
 	if s.mobility > 0 {
 		binary.BigEndian.PutUint16(b[36:], uint16(s.mobility-1))
+		binary.BigEndian.PutUint16(b[38:], 0xffff)
+	}
+	if s.srcPort > 0 {
+		binary.BigEndian.PutUint16(b[32:], s.dstPort)
+		binary.BigEndian.PutUint16(b[34:], 0xffff)
+		binary.BigEndian.PutUint16(b[36:], s.srcPort)
 		binary.BigEndian.PutUint16(b[38:], 0xffff)
 	}
 	nlenc.PutUint16(b[40:42], unix.AF_INET6)
@@ -46,8 +54,12 @@ func parseSelector(b []byte) selector {
 		src:      netip.PrefixFrom(get16(b[16:]), int(b[43])),
 		protocol: b[44],
 	}
-	if binary.BigEndian.Uint16(b[38:]) == 0xffff {
-		s.mobility = uint8(binary.BigEndian.Uint16(b[36:])) + 1
+	switch port := binary.BigEndian.Uint16(b[36:]); {
+	case binary.BigEndian.Uint16(b[38:]) != 0xffff:
+	case s.protocol == protocolMobility:
+		s.mobility = uint8(port) + 1
+	default:
+		s.srcPort, s.dstPort = port, binary.BigEndian.Uint16(b[32:])
 	}
 	return s
 }

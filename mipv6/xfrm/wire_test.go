@@ -37,7 +37,8 @@ const (
 // Every message, byte for byte as linux/xfrm.h has it (little-endian hosts).
 func TestMessages(t *testing.T) {
 	f := dataplane.Flow{Home: homeAddr, Client: clientAddr}
-	optimised, held := flowRules(f, dataplane.Optimised, careOfAddr), flowRules(f, dataplane.Held, careOfAddr)
+	optimised, held := flowRules(f, dataplane.Optimised, careOfAddr, false), flowRules(f, dataplane.Held, careOfAddr, false)
+	connection := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr, HomePort: 80, ClientPort: 40000}, dataplane.Optimised, careOfAddr, true)
 	contact := contactRules(dataplane.Contact{Home: homeAddr, CareOf: careOfAddr, HomeAgent: clientAddr})
 	selectors := func(src, dst string) string {
 		return dst + src + ports + "0a00" + "8080" + "00" + "000000" + "00000000" + "00000000"
@@ -71,6 +72,10 @@ func TestMessages(t *testing.T) {
 			policy(selectors(h1, cn), "9a360200", "01", "00") + template(h1, cn, "3c") + sub},
 		"policy in": {optimised.policies[1].message(msgUpdatePolicy), 0x19,
 			policy(selectors(cn, h1), "9a360200", "00", "00") + template(zero, zero, "2b") + sub},
+		"policy out of a connection": {connection.policies[0].message(msgUpdatePolicy), 0x19,
+			policy(cn+h1+"9c40"+"ffff"+"0050"+"ffff"+"0a00"+"8080"+"00"+"000000"+"00000000"+"00000000", "95360200", "01", "00") + template(h1, cn, "3c") + sub},
+		"policy in of a connection": {connection.policies[1].message(msgUpdatePolicy), 0x19,
+			policy(h1+cn+"0050"+"ffff"+"9c40"+"ffff"+"0a00"+"8080"+"00"+"000000"+"00000000"+"00000000", "95360200", "00", "00") + template(zero, zero, "2b") + sub},
 		"block": {held.policies[0].message(msgUpdatePolicy), 0x19, policy(selectors(cn, h1), "86360200", "00", "01") + sub},
 		"binding update only": {contact.policies[0].message(msgUpdatePolicy), 0x19,
 			policy(cn+h1+"0000"+"0000"+"0005"+"ffff"+"0a00"+"8080"+"87"+"000000"+"00000000"+"00000000", "7c360200", "01", "00") + template(h1, cn, "3c") + sub},
@@ -119,7 +124,7 @@ func TestBatch(t *testing.T) {
 		m.Header.Type, m.Data = netlink.Error, nlenc.Int32Bytes(-int32(errno))
 		return m
 	}
-	r := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr)
+	r := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr, false)
 	var pending []netlink.Message
 	batches := 0
 	c := conn{nltest.Dial(func(requests []netlink.Message) ([]netlink.Message, error) {
@@ -192,7 +197,7 @@ func TestReport(t *testing.T) {
 
 // FuzzParse reads any message of the kernel.
 func FuzzParse(f *testing.F) {
-	all := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr)
+	all := flowRules(dataplane.Flow{Home: homeAddr, Client: clientAddr}, dataplane.Optimised, careOfAddr, false)
 	f.Add(all.states[0].message(msgNewState).Data)
 	f.Add(all.policies[0].message(msgNewPolicy).Data)
 	f.Add(make([]byte, 80))

@@ -30,7 +30,7 @@ func bootGuest(ctx context.Context, bin, build string) error {
 	}
 	fmt.Println("no root: booting user-mode Linux, where the kernel has Mobile IPv6")
 	status, err := uml.Boot(ctx, uml.Config{
-		Boot: boot, Out: out, Console: os.Stdout,
+		Boot: boot, Show: filepath.Dir(build), Out: out, Console: os.Stdout,
 		Command: fmt.Sprintf("cd %s && %s -guest %s", filepath.Dir(build), self, bin),
 	})
 	if err != nil {

@@ -69,24 +69,3 @@ func kernelState(ctx context.Context, t *testing.T, h *lab.Host) string {
 	}
 	return all
 }
-
-// A client without Mobile IPv6 is served through the kernel's tunnel, and is told
-// why it cannot be handed over.
-func TestLegacyClient(t *testing.T) {
-	needKernel(t)
-	ctx := testContext(t)
-	net := lab.Thesis(t, lab.Wire())
-	install(ctx, t, net, plane("xfrm"))
-	judge := capture(ctx, t, net.Router, "legacy", "glass")
-	session, err := cluster.DialTelnet(ctx, net.Legacy, io.Discard)
-	must(t, err)
-	defer session.Close()
-	must(t, session.Greeted(ctx))
-	must(t, session.Say(ctx, "anybody there?"))
-	must(t, session.Send("Hand me over"))
-	_, err = session.Answer(ctx, `Sorry, I could not hand you over[^\n]*Mobile IPv6`)
-	must(t, err)
-	must(t, session.Echoed(ctx, "Hand me over"))
-	must(t, session.Quit(ctx))
-	judge()
-}

@@ -37,6 +37,7 @@ type Config struct {
 	Out     string    // host directory that the guest sees as OutDir; made if missing
 	Command string    // shell command, run as root in the guest
 	Memory  string    // of the guest, default "1G"
+	Show    string    // host directory that the guest must see even where it has its own /tmp; may be ""
 	Console io.Writer // what the command prints, as it prints it; may be nil
 }
 
@@ -53,8 +54,8 @@ func Boot(ctx context.Context, c Config) (status int, err error) {
 		return 0, fmt.Errorf("uml: boot: %w", err)
 	}
 	// The guest's kernel command line is split at white space.
-	for _, path := range []string{out, c.Boot} {
-		if strings.ContainsAny(path, " \t\n,") || !filepath.IsAbs(path) {
+	for _, path := range []string{out, c.Boot, c.Show} {
+		if strings.ContainsAny(path, " \t\n,") || path != "" && !filepath.IsAbs(path) {
 			return 0, fmt.Errorf("uml: boot: path %q cannot stand on a kernel's command line", path)
 		}
 	}
@@ -81,7 +82,7 @@ func Boot(ctx context.Context, c Config) (status int, err error) {
 
 	cmd := exec.CommandContext(ctx, c.Boot, kernel,
 		"rootfstype=hostfs", "rootflags=/", "ro", "mem="+memory, "init="+c.Boot,
-		"con=null", "con0=fd:0,fd:1", "quiet", "uml_dir="+scratch, "OUT="+out, goWithoutAVX)
+		"con=null", "con0=fd:0,fd:1", "quiet", "uml_dir="+scratch, "OUT="+out, "SHOW="+c.Show, goWithoutAVX)
 	cmd.Env = append(os.Environ(), "TMPDIR="+scratch)
 	var console bytes.Buffer
 	cmd.Stdout = &console

@@ -87,23 +87,30 @@ func guest(env []string) (status int, err error) {
 	return 0, nil
 }
 
+// mount is one of the guest's file systems.
+type mount struct{ kind, at, data string }
+
 func mountAll(env []string) error {
-	out := ""
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, "OUT="); ok {
-			out = v
-		}
+	// The program may lie where the guest's own /tmp will be. /proc is the host's
+	// still: /proc/self/exe would be the kernel that we run in.
+	self, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		return fmt.Errorf("reading the guest's init: %w", err)
 	}
-	for _, m := range []struct{ kind, at, data string }{
+	mounts := []mount{
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
 		{"devtmpfs", "/dev", ""},
 		{"devpts", "/dev/pts", "newinstance,ptmxmode=0666"},
 		{"tmpfs", "/run", "mode=755"},
 		{"tmpfs", "/tmp", "mode=1777"},
-		{"hostfs", OutDir, out},
-	} {
-		if m.at == OutDir || m.kind == "devpts" {
+		{"hostfs", OutDir, variable(env, "OUT")},
+	}
+	if show := variable(env, "SHOW"); strings.HasPrefix(show, "/tmp/") || strings.HasPrefix(show, "/run/") {
+		mounts = append(mounts, mount{"hostfs", show, show})
+	}
+	for _, m := range mounts {
+		if m.kind == "hostfs" || m.kind == "devpts" {
 			if err := os.MkdirAll(m.at, 0o755); err != nil {
 				return err
 			}
@@ -113,21 +120,27 @@ func mountAll(env []string) error {
 			return fmt.Errorf("mount %s on %s: %w", m.kind, m.at, err)
 		}
 	}
-	for _, dir := range []string{"/run/netns", hostBin} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
+	if err := os.MkdirAll(hostBin, 0o755); err != nil {
 		return err
 	}
 	for _, name := range hostPrograms {
-		if err := os.Symlink(self, filepath.Join(hostBin, name)); err != nil {
+		if err := os.WriteFile(filepath.Join(hostBin, name), self, 0o755); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func variable(env []string, name string) string {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 // hostBin stands first in the guest's PATH.

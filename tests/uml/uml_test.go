@@ -97,3 +97,14 @@ func TestResults(t *testing.T) {
 		t.Errorf("unfinished (-want +got):\n%s", diff)
 	}
 }
+
+// What only the host can run well is run there, for a guest.
+func TestHostRunsTshark(t *testing.T) {
+	status, out := boot(t, "tshark --version > /run/out/version")
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	if version, err := os.ReadFile(filepath.Join(out, "version")); err != nil || !strings.HasPrefix(string(version), "TShark") {
+		t.Errorf("version %q, %v", version, err)
+	}
+}

@@ -266,7 +266,7 @@ func testKeepBulk(t *testing.T, b Backend) {
 			p.routed(t, kind)
 			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
 			done := make(chan error, 1)
-			go func() { done <- transfer(conn.near, conn.far, 200_000_000) }()
+			go func() { done <- transfer(conn.near, conn.far, 60_000_000) }()
 			for running, hold := true, true; running; hold = !hold {
 				route := dataplane.Route{Kind: kind}
 				if hold {

@@ -69,8 +69,9 @@ enum {
  * ours still see the packet, and without any it goes on.
  */
 enum {
-	PASS = -1, /* TC_ACT_UNSPEC */
-	DROP = 2,  /* TC_ACT_SHOT */
+	PASS = -1,  /* TC_ACT_UNSPEC */
+	ACCEPT = 0, /* TC_ACT_OK: filters after ours are not asked */
+	DROP = 2,   /* TC_ACT_SHOT */
 };
 
 enum { AF_INET6 = 10, EALREADY = 114 };

@@ -51,28 +51,41 @@ function struct route *incoming_route(struct __sk_buff *skb, const struct contac
 
 #define ETHERTYPE_IPV6 htons(0x86dd)
 
+/* What leaves by a link with a header must have one, also if it came where there is none. */
+inline int put_link_header(struct __sk_buff *skb)
+{
+	const __be16 type = ETHERTYPE_IPV6;
+
+	if (link_header == 0 && leaving_header != 0 &&
+	    (bpf_skb_change_head(skb, leaving_header, 0) < 0 ||
+	     bpf_skb_store_bytes(skb, leaving_header - sizeof(type), &type, sizeof(type), 0) < 0))
+		return drop(DROP_ROOM);
+	return PASS;
+}
+
 /*
  * Sends a packet that came in out again, to the next hop that the host's
  * routing table has for its addresses as they are now.
  */
 inline int send_on(struct __sk_buff *skb)
 {
-	const __be16 type = ETHERTYPE_IPV6;
-
 	if (leaving_header == 0)
 		return bpf_redirect(interface_index, 0);
-	if (link_header == 0 && (bpf_skb_change_head(skb, leaving_header, 0) < 0 ||
-				 bpf_skb_store_bytes(skb, leaving_header - sizeof(type), &type, sizeof(type), 0) < 0))
-		return drop(DROP_ROOM);
+	if (put_link_header(skb) != PASS)
+		return DROP;
 	return bpf_redirect_neigh(interface_index, 0, 0, 0);
 }
 
-/* Sends a packet of this host to a neighbour that its routing table did not choose. */
-inline int send_by(const struct address *gateway)
+/* Sends a packet to a neighbour that the host's routing table did not choose. */
+inline int send_by(struct __sk_buff *skb, const struct address *gateway)
 {
 	struct bpf_redir_neigh to = {.nh_family = AF_INET6};
 
 	memcpy(to.ipv6_nh, gateway, sizeof(to.ipv6_nh));
+	if (leaving_header == 0)
+		return bpf_redirect(interface_index, 0);
+	if (put_link_header(skb) != PASS)
+		return DROP;
 	return bpf_redirect_neigh(interface_index, &to, sizeof(to), 0);
 }
 

@@ -18,6 +18,11 @@ const volatile __u32 interface_index; /* where rewritten packets leave */
 const volatile __u32 leaving_header;  /* the link header there */
 const volatile __u32 keeper_index;    /* the TUN interface where the daemon keeps packets; 0: none */
 const volatile __u32 ignore_home_address; /* 1: leave the Home Address option to the kernel */
+/*
+ * 1: beside the kernel's own Mobile IPv6, which tunnels to the home agent and
+ * makes and takes the headers of optimised flows; all else is ours.
+ */
+const volatile __u32 beside_kernel;
 
 #define STEERED_PORTS 16
 

@@ -18,7 +18,7 @@ inline int mobile_tunnel(struct __sk_buff *skb, const struct ipv6 *h, const stru
 	if (encapsulate(skb, h, &c->care_of, to) != PASS)
 		return DROP;
 	count(counter);
-	return gateway ? send_by(gateway) : PASS;
+	return gateway ? send_by(skb, gateway) : PASS;
 }
 
 /* A packet whose source is a contact address of ours. It leaves rewritten or not at all. */
@@ -67,14 +67,14 @@ inline int mobile_egress(struct __sk_buff *skb, struct ipv6 *h, const struct con
 		if (!r->redirect)
 			return PASS;
 		skb->mark = SENT_ON;
-		return send_by(&r->gateway);
+		return send_by(skb, &r->gateway);
 	}
 	ext = home_address_option(h->next_header, &h->source);
 	h->source = c->care_of;
 	if (insert_extension(skb, h, &ext, DESTINATION_OPTIONS, 0) != PASS)
 		return DROP;
 	count(OPTIMISED_OUT);
-	return r->redirect ? send_by(&r->gateway) : PASS;
+	return r->redirect ? send_by(skb, &r->gateway) : PASS;
 }
 
 /* A type 2 routing header that names a contact address of ours comes off, section 11.3.3. */
@@ -106,6 +106,8 @@ inline int mobile_routing_header(struct __sk_buff *skb, struct ipv6 *h, const st
 		if ((kept || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
 			return PASS; /* another host's on our link: the kernel drops it */
 	}
+	if (beside_kernel && !kept && (!r || r->kind == OPTIMISED))
+		return PASS;
 	h->destination = ext.home;
 	if (r && r->kind == RELAY_TO && !kept) {
 		struct ipv6 plain = *h;
@@ -171,6 +173,8 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 		   steered(skb, c, upper)) {
 		return steer();
 	}
+	if (beside_kernel && agent && !kept)
+		return PASS;
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;
 	if (kept)

@@ -142,5 +142,7 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 		skb->mark = SENT_ON;
 	}
 	count(RELAY_FROM_PEER);
+	if (beside_kernel && r->via == DIRECT) /* the contact address's own routes lead into the tunnel */
+		return send_by(skb, &r->gateway);
 	return send_on(skb);
 }

@@ -3,11 +3,13 @@
  * Mobile IPv6 (RFC 6275) for a kernel without it: two programs, at the egress
  * and at the ingress of one interface. Per packet they look up whose it is, and
  * hand it to the role's own file. Two more stand at the interface where packets
- * are kept.
+ * are kept. Beside the kernel's own Mobile IPv6 the one at the egress is replaced
+ * by two: at the mouth of the kernel's tunnel, and where what they send leaves.
  */
 #include "correspondent.h"
 #include "homeagent.h"
 #include "mobilenode.h"
+#include "mouth.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -123,4 +125,27 @@ int vanycast_release(struct __sk_buff *skb)
 	if (!c || c->gone)
 		return drop(DROP_NATIVE);
 	return mobile_release(skb, &h, c);
+}
+
+/* The egress of the kernel's tunnel to a home agent. */
+SEC("tc")
+int vanycast_mouth(struct __sk_buff *skb)
+{
+	struct ipv6 h;
+	struct contact *c;
+
+	if (!load_ipv6(skb, &h))
+		return PASS;
+	c = bpf_map_lookup_elem(&contacts, &h.source);
+	return c ? mobile_mouth(skb, &h, c) : PASS;
+}
+
+/* The egress of the interface: what was sent on as it is passes the filters that keep contact addresses in. */
+SEC("tc")
+int vanycast_leave(struct __sk_buff *skb)
+{
+	if (skb->mark != SENT_ON)
+		return PASS;
+	skb->mark = 0;
+	return ACCEPT;
 }
