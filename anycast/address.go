@@ -62,6 +62,10 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.deps.Peers != nil {
+		// Clients may be bound here from before, who have connections elsewhere.
+		n.tasks.Go(func() { n.relay.Collect(n.background, ct.Address) })
+	}
 	return &Address{n, ct.Address}, nil
 }
 

@@ -256,3 +256,26 @@ func TestVacantAndOrphaned(t *testing.T) {
 		}
 	})
 }
+
+// An anchor's process is replaced by another: it asks whose packets may come.
+func TestAnchorRestarts(t *testing.T) {
+	inGroup(t, func(g *group) {
+		g.bind(adams, true) // no candidate for contact node
+		g.nodes[adams].lives(connOf(1), connOf(2))
+		g.leave(adams, reich, connOf(1))
+		a := g.nodes[adams]
+		a.Remove(contactAddr)
+		g.must(a.plane.RemoveContact(contactAddr))
+		g.must(a.plane.SetContact(dataplane.Contact{Home: contactAddr, CareOf: adams, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}))
+		a.Add(Contact{Address: contactAddr, ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}})
+		a.lives()
+		g.shows(adams, connOf(1), "none")
+		a.Collect(g.t.Context(), contactAddr)
+		g.shows(adams, connOf(1), "relay to 2001:db8:2::10 via tunnelled")
+		// A replica that relays nothing learns nothing.
+		g.nodes[glass].SetContactNode(contactAddr, reich)
+		if b, err := g.nodes[reich].HandleAnchor(g.t.Context(), adams, marshalAnchor(contactAddr, phaseAnnounce, 1)); err == nil {
+			g.t.Errorf("announced by who may not: % x", b)
+		}
+	})
+}

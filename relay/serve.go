@@ -93,7 +93,16 @@ func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]b
 	local := n.cfg.Local(contact)
 	n.mu.Lock()
 	ct := n.contacts[contact]
-	if ct == nil || !slices.Contains(ct.ContactNodes, from) || from == n.cfg.Self {
+	allowed := ct != nil && from != n.cfg.Self
+	if allowed && !slices.Contains(ct.ContactNodes, from) {
+		allowed = p == phaseCollect && slices.Contains(ct.Replicas, from)
+		if allowed { // it has been started, and relayed for us before
+			mine := n.relayedBy(contact, from)
+			n.mu.Unlock()
+			return marshalUpdates(contact, mine), nil
+		}
+	}
+	if !allowed {
 		n.mu.Unlock()
 		return nil, fmt.Errorf("relay: %v may not be contact node of %v", from, contact)
 	}
@@ -110,6 +119,10 @@ func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]b
 		n.mu.Lock()
 	}
 	mine := n.follow(contact, from, p)
+	if p == phaseCollect && len(mine) < maxCount {
+		mine = append(mine, n.relayedBy(contact, from)...)
+		mine = mine[:min(len(mine), maxCount)]
+	}
 	n.mu.Unlock()
 	return marshalUpdates(contact, mine), nil
 }
@@ -135,6 +148,17 @@ func (n *Node) registerLocal(local []Conn) {
 		}
 		o.live, o.sequence, o.anchor = true, firstSequence(), n.cfg.Self
 	}
+}
+
+// relayedBy lists the connections of ours that a replica relays, or did, because
+// their client was bound to it. The lock is held.
+func (n *Node) relayedBy(contact, anchor netip.Addr) (mine []Request) {
+	for _, c := range n.ownedOf(contact) {
+		if o := n.owned[c]; o.live && !o.lost && o.bound && o.anchor == anchor && len(mine) < maxCount {
+			mine = append(mine, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
+		}
+	}
+	return mine
 }
 
 // follow makes the connections of ours ready for a new anchor, and lists them. The

@@ -9,8 +9,8 @@ import (
 	"github.com/vanycast/vanycast/peer"
 )
 
-// Collect gets the other replicas' registrations before this replica registers at
-// the home agent: from the first packet on that comes here, it goes to its owner
+// Collect gets the other replicas' registrations when this replica starts, for what
+// it relayed before, and before it registers at the home agent: from the first packet on that comes here, it goes to its owner
 // and draws no reset. Who does not answer in time is left out, and registers
 // itself when it hears of us.
 func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
