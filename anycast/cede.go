@@ -140,6 +140,15 @@ func (n *Node) HandleBinding(ctx context.Context, from netip.Addr, req []byte) (
 		return []byte{byte(bindingRefused)}, nil
 	}
 	a := &Address{n, p.Home}
+	// Not before the client may be told: what we send goes straight from then on.
+	timer := time.NewTimer(a.Ready(p.Client).Sub(n.deps.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		n.relay.Unadopt(all)
+		return []byte{byte(bindingRefused)}, nil
+	}
 	// The donor's packets of a connection that it does not relay any more would be
 	// refused by the client: from here they go straight as soon as the update is out.
 	if err := a.Start(ctx, p.Client, from, mark); err != nil {

@@ -44,6 +44,7 @@ func (l *lab) move(from, to netip.Addr, c relay.Conn) {
 		l.t.Errorf("mark %+v", m)
 	}
 	must(l.t, a.Prepare(l.ctx, m))
+	must(l.t, a.Undo())
 	must(l.t, a.Start(l.ctx, from, m))
 	if a.IsImmobile() {
 		l.t.Error("the client is thought to have no Mobile IPv6")
@@ -223,6 +224,33 @@ func FuzzBinding(f *testing.F) {
 		}
 		if again, err := marshalBinding(p, m, all); err != nil || !slices.Equal(again, b) {
 			t.Errorf("% x became % x (%v)", b, again, err)
+		}
+	})
+}
+
+// The binding goes around and comes back, as fast as clients may be told.
+func TestBindingGoesAround(t *testing.T) {
+	several(t, func(t *testing.T, l *lab) {
+		from := reich
+		for _, to := range []netip.Addr{adams, reich, adams, glass, reich, adams} {
+			for _, c := range []relay.Conn{modernConn(1), modernConn(2)} {
+				l.move(from, to, c)
+			}
+			l.replicas[from].addr.Vacated(modern)
+			time.Sleep(2 * time.Second)
+			if l.boundTo() != to {
+				t.Fatalf("the client sends to %v, not %v", l.boundTo(), to)
+			}
+			l.shows(to, modernConn(1).Flow().ClientFlow(), "optimised")
+			l.shows(to, modernConn(1).Flow(), "optimised, accepts from "+from.String())
+			from = to
+		}
+		for range 40 {
+			time.Sleep(5 * time.Second)
+			l.shows(adams, modernConn(1).Flow().ClientFlow(), "optimised")
+			if l.boundTo() != adams {
+				t.Fatalf("the client sends to %v", l.boundTo())
+			}
 		}
 	})
 }

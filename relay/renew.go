@@ -114,7 +114,7 @@ func (n *Node) renew(b batch, all []Request) {
 		for i, r := range all {
 			if results[i].Status == mipv6.StatusNotHomeAgent {
 				left = append(left, r)
-				if b.bound && node == b.anchor {
+				if b.bound && node == b.anchor && r.Lifetime > 0 {
 					n.orphan(r.pair(), node) // it has forgotten the client
 				}
 			} else if r.Lifetime > 0 {

@@ -40,6 +40,7 @@ func TestSeveralConnectionsMoveOneByOne(t *testing.T) {
 			history[i] += "op/"
 		}
 	}
+	defer s.showBindings(ctx, t)
 	for i, session := range sessions {
 		must(t, session.All(ctx, "!", history[i]))
 		must(t, session.Quit(ctx))
@@ -47,6 +48,22 @@ func TestSeveralConnectionsMoveOneByOne(t *testing.T) {
 	resent()
 	judge()
 	s.noFailedHandoffs(ctx, t)
+}
+
+// showBindings tells of a test that failed what each replica knew.
+func (s *site) showBindings(ctx context.Context, t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	for _, name := range lab.Replicas() {
+		var all []wire.Binding
+		if err := s.daemons[name].Get(ctx, wire.PathBindings, &all); err != nil {
+			t.Log(err)
+		}
+		for _, b := range all {
+			t.Logf("%s: %+v", name, b)
+		}
+	}
 }
 
 // noFailedHandoffs fails the test for each handoff that did not come about.
