@@ -279,3 +279,34 @@ func TestAnchorRestarts(t *testing.T) {
 		}
 	})
 }
+
+// A replica gets a binding back soon after it ceded it: what it knew of the
+// connections then does not count any more.
+func TestBindingComesBack(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		cede := func(from, to netip.Addr) {
+			all, err := g.nodes[from].Cede(contactAddr, legacy, to)
+			g.must(err)
+			g.must(g.nodes[to].Adopt(g.t.Context(), contactAddr, legacy, from, all))
+			g.bind(to, true)
+			g.nodes[to].Adopted(g.t.Context(), contactAddr, legacy, from, all)
+			g.nodes[from].Ceded(contactAddr, legacy)
+			g.bind(from, false)
+			synctest.Wait()
+		}
+		cede(reich, adams)
+		g.must(g.nodes[reich].Undo(connOf(2)))
+		g.leave(glass, reich, connOf(2))
+		g.shows(adams, connOf(2), "relay to 2001:db8:2::10 via optimised")
+		cede(adams, reich)
+		g.must(g.nodes[glass].Undo(connOf(2)))
+		g.leave(reich, glass, connOf(2))
+		g.must(g.nodes[adams].Undo(connOf(3)))
+		g.leave(reich, adams, connOf(3))
+		cede(reich, adams)
+		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via optimised")
+		g.shows(glass, connOf(2), "relayed by 2001:db8:3::10, accepts from 2001:db8:2::10")
+		g.shows(adams, connOf(3), "optimised, accepts from 2001:db8:2::10")
+	})
+}

@@ -27,11 +27,15 @@ type own struct {
 // its own. The lock is held.
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
 	plain, some := n.plain(c)
-	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil {
-		return n.seamed(s, c, plain, some), true
+	s, ok := n.seams[c]
+	if !ok || n.contacts[c.Contact.Addr()] == nil || s.late() && some && plain.Kind == dataplane.RelayTo {
+		return plain, some // an anchor's own entry is newer than what is left of a handoff
 	}
-	return plain, some
+	return n.seamed(s, c, plain, some), true
 }
+
+// late tells a donor's seam after the handoff.
+func (s seam) late() bool { return s.kind == diverting && !s.until.IsZero() }
 
 // plain is route without a handoff.
 func (n *Node) plain(c Conn) (dataplane.Route, bool) {
