@@ -110,7 +110,7 @@ func (n *Node) Left(c Conn) {
 	if !ok || s.kind != diverting {
 		return
 	}
-	if _, anchored := n.cache.Lookup(n.deps.Now(), c); anchored {
+	if e, anchored := n.cache.Lookup(n.deps.Now(), c); anchored && e.Owner != n.cfg.Self {
 		delete(n.seams, c)
 	} else {
 		s.until = n.deps.Now().Add(seamLinger)
