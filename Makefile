@@ -40,7 +40,7 @@ lab-down: ## ends what make lab left
 	@$(BIN)/demo -down
 
 test: ## unit, scenario, laboratory and end to end: on this kernel, then on one with Mobile IPv6
-	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git linux.uml modprobe scapy
+	@scripts/need root go ip tc ping tcpdump tshark telnet setpriv curl wget apache2 iperf3 git strace linux.uml modprobe scapy
 	$(GO) vet ./...
 	$(GO) test -count=1 -timeout $(TIMEOUT) -p 2 -skip '^TestKernel$$' ./...
 	@# Alone, for its guests keep two processors busy; ten minutes.
@@ -55,8 +55,8 @@ test-kernel: ## the part of test that needs a kernel with Mobile IPv6, on one th
 	@scripts/need go ip tc ping tcpdump tshark telnet setpriv linux.uml modprobe
 	$(GO) test -timeout 40m -count 1 -v -run '^TestKernel$$' ./tests/uml
 
-bench: ## measurements, each against its reference; build/bench.json
-	@scripts/need root go ip iperf3 gcc setpriv linux.uml modprobe
+bench: ## measurements, each against its reference; docs/benchmarks.md, build/bench.json
+	@scripts/need root go ip ss iperf3 gcc setpriv curl apache2 linux.uml modprobe
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/bench ./tests/bench
 	@$(BIN)/bench

@@ -51,6 +51,7 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		}
 		err = nil
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
+		n.steering(ct, &c)
 		if perr := n.deps.Plane.SetContact(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
 			n.relay.Remove(ct.Address)
@@ -80,14 +81,14 @@ func (a *Address) Ready(client netip.Addr) time.Time {
 
 // Close clears the clients' bindings, deletes the home registration and takes the
 // address off the host. Whatever it returns, the address is off; what could not
-// be cleared in time expires by itself.
+// be cleared in time is a *LeftError, and expires by itself.
 func (a *Address) Close(ctx context.Context) error {
 	n := a.node
 	errs := []error{a.clearAll(ctx)}
 	_, err := n.wait(ctx, n.cfg.RegisterTimeout, func(now time.Time, id opID) {
 		n.core.deregister(now, id, a.home)
 	})
-	errs = append(errs, err)
+	errs = append(errs, left(err))
 	n.event(func(now time.Time) {
 		if n.core.contacts[a.home] == nil {
 			return
@@ -116,9 +117,11 @@ func (a *Address) clearAll(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, client := range clients {
 		wg.Go(func() {
-			if errs[i] = a.Clear(ctx, client); errors.Is(errs[i], ErrNotCeded) {
-				errs[i] = errors.Join(errs[i], a.clear(ctx, client))
+			err := a.Clear(ctx, client)
+			if errors.Is(err, ErrNotCeded) {
+				err = errors.Join(err, left(a.clear(ctx, client)))
 			}
+			errs[i] = left(err)
 		})
 	}
 	wg.Wait()

@@ -37,6 +37,9 @@ type Config struct {
 	// contact address is alive at this replica: then the one is moved by itself, and
 	// the client's binding stays. It must end by itself. Default: never.
 	Shared func(relay.Conn) bool
+	// Choose decides at the contact node who serves a new connection, if its port is
+	// steered; default: this replica, as without steering.
+	Choose Choose
 	// Logger gets what an operator should know; default none.
 	Logger *slog.Logger
 }
@@ -76,6 +79,10 @@ type Contact struct {
 	// with the contact address as source, where another replica gets their packets.
 	// The network must allow it.
 	Direct bool
+	// Steer are the ports whose new connections the contact node relays to the
+	// replica that Config.Choose says, where all data planes can do that. All
+	// replicas must have the same.
+	Steer []uint16
 }
 
 func (cfg *Config) check(deps *Deps) error {

@@ -49,8 +49,14 @@ func (c *Connection) IsRelayed() bool {
 		return c.relayed
 	}
 	bound, immobile := c.standing()
-	n := c.a.node
-	return !bound && n.relay.Knows(c.conn) || (immobile && !bound || c.shared()) && n.relay.CanRelay(c.a.home)
+	n, mobile := c.a.node, c.mobile()
+	switch {
+	case !bound && (n.relay.Bound(c.conn) || !mobile && n.relay.Knows(c.conn)):
+		return true
+	case immobile && !bound && !mobile, c.shared():
+		return n.relay.CanRelay(c.a.home)
+	}
+	return false
 }
 
 // Settle decides now whether the connection is moved by relaying, and says it.
@@ -70,6 +76,14 @@ func (c *Connection) standing() (bound, immobile bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.core.standing(n.deps.Now(), c.a.pair(c.conn.Client.Addr()))
+}
+
+// mobile reports whether the client is known to have Mobile IPv6.
+func (c *Connection) mobile() bool {
+	n := c.a.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.mobile(n.deps.Now(), c.a.pair(c.conn.Client.Addr()))
 }
 
 // shared reports whether the client has other connections that a new binding would
@@ -145,7 +159,11 @@ func (c *Connection) Start(ctx context.Context, donor netip.Addr, m Mark) error 
 	c.decide(m.Relayed)
 	client := c.conn.Client.Addr()
 	if !m.Relayed {
-		return c.a.Start(ctx, client, donor, m)
+		if err := c.a.Start(ctx, client, donor, m); err != nil {
+			return err
+		}
+		c.a.node.relay.Straight(c.conn) // it may have been relayed from here until now
+		return nil
 	}
 	if m.Immobile {
 		c.a.Immobile(client)

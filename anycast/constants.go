@@ -53,6 +53,10 @@ const (
 	refusalMemory = 60 * time.Second
 	silenceMemory = 10 * time.Second
 
+	// blockedMemory is for how long a client is remembered whose path drops extension
+	// headers: paths change, but each try costs the client a second or more.
+	blockedMemory = 10 * time.Minute
+
 	// probeTimeout is how long a client is waited for that says nothing, if it can
 	// be relayed: the second Home Test Init goes after a second.
 	probeTimeout = 1500 * time.Millisecond

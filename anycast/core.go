@@ -85,6 +85,8 @@ type client struct {
 	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind
 	refused time.Time  // until when it counts as without Mobile IPv6
+	blocked time.Time  // until when its packets are taken not to get through on the short cut
+	falling bool       // its binding is being removed for that: its packets take the tunnel already
 	proven  bool       // it has spoken Mobile IPv6: silence is not for want of it
 	owner   netip.Addr // the replica that last asked for a home test, if any
 	used    time.Time

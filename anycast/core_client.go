@@ -109,7 +109,7 @@ func (c *core) handedOff(now time.Time, p pair) {
 // drop forgets a client of whom nothing is worth keeping.
 func (c *core) drop(now time.Time, cl *client) {
 	_, listed := c.list.Get(target(cl.pair))
-	if !listed && c.idle(cl) && !cl.home.Fresh(now) && !now.Before(cl.refused) {
+	if !listed && c.idle(cl) && !cl.home.Fresh(now) && !now.Before(cl.refused) && !now.Before(cl.blocked) {
 		delete(c.clients, cl.pair)
 	}
 }

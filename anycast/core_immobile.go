@@ -12,7 +12,15 @@ func (c *core) standing(now time.Time, p pair) (bound, immobile bool) {
 	if cl == nil {
 		return false, false
 	}
-	return c.bound(cl) || cl.early, now.Before(cl.refused)
+	blocked := now.Before(cl.blocked)
+	return (c.bound(cl) || cl.early) && !blocked, now.Before(cl.refused) || blocked
+}
+
+// mobile tells whether a client is known to have Mobile IPv6, bound or not: one that
+// was steered here may be about to be bound.
+func (c *core) mobile(now time.Time, p pair) bool {
+	cl := c.clients[p]
+	return cl != nil && cl.proven && !now.Before(cl.blocked)
 }
 
 // assume remembers that a client has no Mobile IPv6.

@@ -62,6 +62,10 @@ func (c *core) startOp(now time.Time, p pair, o *op) bool {
 		c.reply(o.id, name, p, fmt.Errorf("%w (%w)", err, ErrUntouched))
 		return false
 	}
+	if now.Before(cl.blocked) && o.kind != opClear && o.kind != opReclaim {
+		c.reply(o.id, name, p, fmt.Errorf("%w that gets through: %w (%w)", ErrNoMobileIPv6, ErrBlocked, ErrUntouched))
+		return false
+	}
 	if old := cl.op; old != nil {
 		switch {
 		case old.kind == o.kind && (o.kind == opPrepare || o.kind == opBind || o.kind == opClear):
@@ -101,7 +105,7 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 	if o.kind == opClear && !errors.Is(err, ErrSuperseded) {
 		// Well or badly: what we have of the binding goes in any case, and at
 		// the client it expires.
-		cl.held = false
+		cl.held, cl.falling = false, false
 		c.disown(cl)
 	}
 	c.sync(cl) // while the operation is still known: a failure to set the route is its failure

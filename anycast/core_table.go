@@ -59,6 +59,7 @@ func (c *core) syncFor(id opID, cl *client) {
 	switch {
 	case cl.held, cl.guarded && !cl.early && !c.bound(cl):
 		want = routeHeld
+	case cl.falling:
 	case cl.guarded:
 		want = routeGuarded
 	case cl.early || c.bound(cl):

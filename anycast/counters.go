@@ -11,6 +11,7 @@ const (
 	CounterInvalid     = "dropped_invalid"     // a Home Address option where none may be
 	CounterUnexpected  = "dropped_unexpected"  // answers to nothing that was asked: late, replayed or made up
 	CounterUnauthentic = "dropped_unauthentic" // Binding Acknowledgements whose authenticator is wrong
+	CounterFellBack    = "fell_back"           // clients whose path drops extension headers, taken off the short cut
 	CounterLimited     = "dropped_limited"     // not answered because too much was asked
 )
 

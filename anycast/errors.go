@@ -25,6 +25,11 @@ var (
 	ErrBusy = errors.New("another operation is under way")
 	// ErrSuperseded: a later operation about the same client took this one's place.
 	ErrSuperseded = errors.New("superseded by a later operation")
+	// ErrBlocked: packets with extension headers are dropped on the way to the client
+	// or from it (RFC 9098). It stands beside ErrNoMobileIPv6.
+	ErrBlocked = errors.New("packets with extension headers do not arrive")
+	// ErrCannotFallBack: without the short cut the client's packets would not come here.
+	ErrCannotFallBack = errors.New("connections of this host cannot be relayed")
 	// ErrClosed: the address or the node was closed.
 	ErrClosed = errors.New("closed")
 	// ErrTableFull: as many clients are known as may be.
@@ -82,3 +87,20 @@ func (e *OpError) Error() string {
 
 // Unwrap gives the reason.
 func (e *OpError) Unwrap() error { return e.Err }
+
+// LeftError says what another host still holds for this replica after Close, and why
+// it was not taken back. It ends with its lifetime.
+type LeftError struct{ Err error }
+
+func (e *LeftError) Error() string { return "not taken back: " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// left marks a reason, if there is one.
+func left(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &LeftError{err}
+}

@@ -31,6 +31,8 @@ type lab struct {
 	replicas map[netip.Addr]*replica
 	relaying bool // replicas can have connections relayed
 
+	choose Choose // of the replicas: then they steer, and can relay
+
 	mu     sync.Mutex // of home
 	home   *bindings.Cache
 	client *correspondent.Role
@@ -41,24 +43,35 @@ type replica struct {
 	addr  *Address
 	plane *planetest.Plane
 	host  *mhtest.Host
-	down  bool // its channel to the others is cut
+	conns []relay.Conn // that it serves
+	down  bool         // its channel to the others is cut
 
 	mu    sync.Mutex
-	local []relay.Conn // live connections, where they matter
+	local []relay.Conn // the same, in a lab that relays
 }
 
 var labKey = bindings.Key{Local: modern, Home: contactAddr}
 
 // inLab runs f in a bubble with a lab, and checks that closing leaves nothing.
-func inLab(t *testing.T, f func(t *testing.T, l *lab)) { inLabOf(t, false, f) }
+func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
+	t.Helper()
+	inLabOf(t, nil, f)
+}
 
-func inLabOf(t *testing.T, relaying bool, f func(t *testing.T, l *lab)) {
+func inLabOf(t *testing.T, choose Choose, f func(t *testing.T, l *lab)) {
+	t.Helper()
+	inLabWith(t, func(l *lab) { l.choose = choose }, f)
+}
+
+func inLabWith(t *testing.T, change func(*lab), f func(t *testing.T, l *lab)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := &lab{
 			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
-			home: bindings.NewCache(bindings.Config{}), relaying: relaying,
+			home: bindings.NewCache(bindings.Config{}),
 		}
+		change(l)
 		go mhsock.Each(ctx, l.net.Host(homeAgent).Receive, l.homeAgent)
 		host := l.net.Host(modern)
 		var err error
@@ -92,8 +105,16 @@ func (l *lab) add(careOf netip.Addr) {
 	l.t.Helper()
 	r := &replica{plane: planetest.New(), host: l.net.Host(careOf)}
 	var err error
-	cfg := Config{CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }}
 	deps := Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})}
+	cfg := Config{
+		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose,
+		Connections: func(netip.Addr) []relay.Conn { return r.conns },
+		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
+	}
+	var ports []uint16
+	if l.choose != nil {
+		deps.Peers, ports = &channel{l, careOf}, []uint16{4000}
+	}
 	if l.relaying {
 		deps.Peers = &channel{l, careOf}
 		cfg.InUse = func(_, _ netip.Addr) bool { return len(r.connections(contactAddr)) > 0 }
@@ -109,13 +130,14 @@ func (l *lab) add(careOf netip.Addr) {
 	}
 	r.addr, err = r.Passive(l.ctx, Contact{
 		Address: contactAddr, HomeAgent: homeAgent,
-		ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams},
+		ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams}, Steer: ports,
 	})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.replicas[careOf] = r
 	go r.Run(l.ctx)
+	go r.HandleEvents(l.ctx, r.plane.Events())
 	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
 	go mhsock.Each(l.ctx, r.host.ReceiveError, r.HandleICMP)
 }

@@ -26,7 +26,8 @@ type Node struct {
 	last    opID
 	closed  bool
 
-	kick chan struct{} // the core has something new to wait for
+	kick  chan struct{} // the core has something to wait for that comes sooner
+	armed time.Time     // when Run looks after the timers, zero if it has none
 
 	background context.Context // of what goes on behind a caller's back
 	stop       context.CancelFunc
@@ -71,15 +72,18 @@ func (n *Node) Run(ctx context.Context) error {
 			return nil
 		case <-n.kick:
 		case <-timer.C:
+			n.mu.Lock()
+			n.armed = time.Time{} // the event says what is next
+			n.mu.Unlock()
 			n.event(n.core.poll)
 		}
 		n.mu.Lock()
-		at, ok := n.core.next()
+		at := n.armed
 		n.mu.Unlock()
-		if ok {
-			timer.Reset(max(0, at.Sub(n.deps.Now())))
-		} else {
+		if at.IsZero() {
 			timer.Stop()
+		} else {
+			timer.Reset(max(0, at.Sub(n.deps.Now())))
 		}
 	}
 }
@@ -147,28 +151,38 @@ func (n *Node) event(f func(now time.Time)) {
 	for home, ct := range n.core.contacts {
 		n.relay.SetContactNode(home, ct.contactNode)
 	}
-	select {
-	case n.kick <- struct{}{}:
-	default:
+	// Most events make timers later or take them away: it is enough to see that
+	// when the time comes.
+	if at, ok := n.core.next(); ok && (n.armed.IsZero() || at.Before(n.armed)) {
+		n.armed = at
+		select {
+		case n.kick <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // wait begins an operation and waits for its end, at most timeout. The operation
 // is over when it returns.
 func (n *Node) wait(ctx context.Context, timeout time.Duration, begin func(now time.Time, id opID)) (rr.HomeToken, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
-	defer cancel()
 	ch := make(chan result, 1)
-	n.mu.Lock()
-	if n.closed {
-		n.mu.Unlock()
+	var id opID
+	n.event(func(now time.Time) {
+		n.last++
+		id = n.last
+		n.waiting[id] = ch
+		begin(now, id)
+	})
+	if id == 0 {
 		return rr.HomeToken{}, fmt.Errorf("anycast: %w", ErrClosed)
 	}
-	n.last++
-	id := n.last
-	n.waiting[id] = ch
-	n.mu.Unlock()
-	n.event(func(now time.Time) { begin(now, id) })
+	select {
+	case r := <-ch: // over at once: nothing to wait for
+		return r.token, r.err
+	default:
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
+	defer cancel()
 	select {
 	case r := <-ch:
 		return r.token, r.err

@@ -15,22 +15,22 @@ import (
 // perform does what the core wants done, in order. The lock is held: nothing
 // here waits.
 func (n *Node) perform() {
-	failed := make(map[opID]error)
+	var failed map[opID]error // made when it is needed: it seldom is
 	for {
 		actions := n.core.take()
 		if len(actions) == 0 {
 			return
 		}
 		for _, a := range actions {
-			n.act(a, failed)
+			n.act(a, &failed)
 		}
 	}
 }
 
-func (n *Node) act(a action, failed map[opID]error) {
+func (n *Node) act(a action, failed *map[opID]error) {
 	switch a := a.(type) {
 	case sendAction:
-		if failed[a.op] == nil {
+		if (*failed)[a.op] == nil {
 			n.send(a)
 		}
 	case packetAction:
@@ -47,7 +47,10 @@ func (n *Node) act(a action, failed map[opID]error) {
 		if a.op != 0 {
 			// What this operation wanted to send must not go out: the client
 			// would send where nothing is ready for it.
-			failed[a.op] = err
+			if *failed == nil {
+				*failed = make(map[opID]error)
+			}
+			(*failed)[a.op] = err
 			n.core.cancel(n.deps.Now(), a.op, err)
 		}
 	case askAction:
@@ -62,7 +65,7 @@ func (n *Node) act(a action, failed map[opID]error) {
 	case doneAction:
 		ch := n.waiting[a.id]
 		delete(n.waiting, a.id)
-		if err := failed[a.id]; err != nil && a.err == nil {
+		if err := (*failed)[a.id]; err != nil && a.err == nil {
 			a.err = err
 		}
 		if ch != nil {

@@ -19,7 +19,7 @@ func modernConn(port uint16) relay.Conn {
 // several is a lab in which the client is bound to reich, where it has two
 // connections.
 func several(t *testing.T, f func(t *testing.T, l *lab)) {
-	inLabOf(t, true, func(t *testing.T, l *lab) {
+	inLabWith(t, func(l *lab) { l.relaying = true }, func(t *testing.T, l *lab) {
 		l.mustActive(l.replicas[glass])
 		must(t, l.replicas[reich].addr.Start(l.ctx, modern, glass, Mark{Sequence: 7}))
 		l.replicas[reich].lives(modernConn(1), modernConn(2))

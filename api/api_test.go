@@ -119,7 +119,7 @@ func TestShow(t *testing.T) {
 	_, path := start(t)
 	for _, tt := range []struct{ path, want string }{
 		{wire.PathStatus, `{"version":"1","name":"glass","roles":["replica"],"care_of":"2001:db8:1::10","started":"2026-01-02T03:04:05Z"}`},
-		{wire.PathReplicas, `[{"service":"echo","address":"2001:db8:1::10","self":true,"accepted":0,"failed":0}]`},
+		{wire.PathReplicas, `[{"service":"echo","address":"2001:db8:1::10","self":true,"accepted":0,"failed":0,"steered":0}]`},
 		{wire.PathClients, `[]`},
 		{wire.PathBindings, `[{"role":"replica","home":"2001:db8:1::10","care_of":"","sequence":7}]`},
 		{wire.PathHandoffs, `[{"id":1,"service":"","client":"","contact":"","from":"","to":"","role":"donor","mode":"prepared","started":"0001-01-01T00:00:00Z","gap_ms":1.5,"bytes":0,"phases_ms":{"freeze":1}}]`},

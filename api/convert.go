@@ -20,7 +20,7 @@ func Client(c framework.ClientInfo) wire.Client {
 func Replica(r framework.ReplicaInfo) wire.Replica {
 	return wire.Replica{
 		Service: r.Service, Address: r.Address, Self: r.Self, Listening: r.Listening, Excluded: r.Excluded,
-		Error: text(r.Err), Accepted: r.Accepted, Failed: r.Failed,
+		Error: text(r.Err), Accepted: r.Accepted, Failed: r.Failed, Steered: r.Steered, Standing: r.Standing,
 	}
 }
 

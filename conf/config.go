@@ -98,6 +98,7 @@ type Service struct {
 	IPsec IPsecMode // of the registration at the home agent
 
 	NeverSelf           bool       // the policy never chooses this host while another is left
+	Steer               bool       // the contact node decides at the SYN where the policy allows
 	ReturnPath          ReturnPath // of what is sent to clients without Mobile IPv6
 	ContactOnly         bool       // only the contact node distributes; others serve what arrives
 	ClearBindingOnClose bool

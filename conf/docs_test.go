@@ -41,7 +41,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	inSource := map[string]bool{}
-	reads := regexp.MustCompile(`(?:\bt\.(?:str|name|iface|oneOf|boolean|integer|boolean|port|duration|seconds|lifetime|address|addresses|list|file)\(|\]\(t, )"([a-z_]+)"`)
+	reads := regexp.MustCompile(`(?:\bt\.(?:str|name|iface|oneOf|boolean|integer|flag|port|duration|seconds|lifetime|address|addresses|list|file)\(|\]\(t, )"([a-z_]+)"`)
 	for _, f := range files {
 		if strings.HasSuffix(f, "_test.go") {
 			continue

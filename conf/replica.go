@@ -59,6 +59,7 @@ func (r *reader) service(t *table) Service {
 		Mode:                t.oneOf("mode", defaultMode, "basic", "prepared", "seamless"),
 		IPsec:               t.ipsecMode(),
 		NeverSelf:           t.boolean("never_self"),
+		Steer:               t.flag("steer", true),
 		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
 		ContactOnly:         t.boolean("contact_only"),
 		ClearBindingOnClose: t.boolean("clear_binding_on_close"),

@@ -108,6 +108,14 @@ func (t *table) boolean(key string) bool {
 	return b
 }
 
+// flag is boolean with a default.
+func (t *table) flag(key string, def bool) bool {
+	if b, ok := get[bool](t, key, "true or false"); ok {
+		return b
+	}
+	return def
+}
+
 func (t *table) integer(key string, def, low, high int) int {
 	n, ok := get[int64](t, key, "a whole number")
 	if !ok {

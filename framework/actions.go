@@ -39,6 +39,8 @@ type (
 	}
 	// bind optimises the client's route in the background.
 	bind struct{ key key }
+	// fallBack takes a client's packets off the short cut.
+	fallBack struct{ client netip.Addr }
 	// closeConn closes the connection: in order, or with a reset if the
 	// application said so → closed
 	closeConn struct {
@@ -77,6 +79,7 @@ func (vacated) isAction()       {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}
+func (fallBack) isAction()      {}
 func (closeConn) isAction()     {}
 func (clearBinding) isAction()  {}
 func (forget) isAction()        {}

@@ -20,6 +20,9 @@ type Config struct {
 	// ContactOnly: only the contact node distributes; at any other replica
 	// clients that connect are for the local application.
 	ContactOnly bool
+	// Steer: where the policy allows (Early), the contact node decides at the SYN who
+	// serves a client, and this replica takes what is steered to it.
+	Steer bool
 	// ClearOnClose: a client's binding is cleared after its last connection
 	// was closed here, so that it finds the contact node again.
 	ClearOnClose bool
@@ -33,6 +36,8 @@ type Config struct {
 	// Linger is how long the closing of a connection waits for the client
 	// while nothing is acknowledged or received. Default 5 s.
 	Linger time.Duration
+
+	fallsBack bool // Deps.Fallback is there
 }
 
 const (

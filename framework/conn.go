@@ -57,7 +57,11 @@ func (s *Service) newConn(fd int) {
 	}
 	now := time.Now()
 	id := newID()
-	k := s.core.accepted(now, id, addrPort(local), addrPort(remote), s.deps.SameHost(addrPort(remote).Addr()))
+	how := bornAnywhere
+	if s.deps.Steered != nil && s.deps.Steered(addrPort(local), addrPort(remote)) {
+		how = bornHere
+	}
+	k := s.core.born(now, id, addrPort(local), addrPort(remote), s.deps.SameHost(addrPort(remote).Addr()), how)
 	s.conns[k] = &conn{
 		slot:   !s.closing,
 		client: handoff.Client{ID: id, Service: s.cfg.Service, Local: addrPort(local), Remote: addrPort(remote), FD: fd, Since: now},

@@ -27,6 +27,8 @@ type core struct {
 	sockets []*socket  // in the order of their opening
 
 	reserved map[netip.AddrPort]time.Time // admitted, not yet arrived: until when
+	progress map[key]*progress            // connections that have begun to go straight
+	decided  decided                      // for this replica, not yet accepted
 
 	stopping bool // every client is closed as soon as it can be
 
@@ -40,7 +42,7 @@ func newCore(cfg Config, contact, relays func() bool, live *Live) *core {
 		group:   newGroup(cfg.Self, cfg.Replicas, cfg.ExcludeFor),
 		clients: make(map[key]*client), live: live,
 		queue: list.New(), credits: list.New(),
-		reserved: make(map[netip.AddrPort]time.Time),
+		reserved: make(map[netip.AddrPort]time.Time), progress: make(map[key]*progress),
 	}
 }
 
@@ -166,13 +168,16 @@ func (c *core) admit(now time.Time, o handoff.Offer) error {
 	if len(c.sockets) == 0 {
 		return refuse(handoff.ReasonNoApplication)
 	}
-	for a, until := range c.reserved {
-		if !now.Before(until) {
-			delete(c.reserved, a)
+	full := func() bool { return c.queue.Len()+len(c.reserved) >= c.cfg.Backlog+c.credits.Len() }
+	if _, again := c.reserved[o.Client]; !again && full() {
+		for a, until := range c.reserved {
+			if !now.Before(until) {
+				delete(c.reserved, a)
+			}
 		}
-	}
-	if _, again := c.reserved[o.Client]; !again && c.queue.Len()+len(c.reserved) >= c.cfg.Backlog+c.credits.Len() {
-		return refuse(handoff.ReasonQueueFull)
+		if full() {
+			return refuse(handoff.ReasonQueueFull)
+		}
 	}
 	c.reserved[o.Client] = now.Add(reserveFor)
 	return nil
@@ -185,6 +190,7 @@ func (c *core) arrived(now time.Time, h *handoff.Client) key {
 	cl.handedOff, cl.from = true, h.From
 	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Immobile, h.Relayed, true
 	c.note(now, EventArrived, cl, h.From, nil)
+	c.goesStraight(cl)
 	c.enqueue(now, cl)
 	return cl.key
 }

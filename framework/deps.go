@@ -53,12 +53,22 @@ type Deps struct {
 	// Relay may be nil: clients without Mobile IPv6 are served at the contact
 	// node.
 	Relay Relay
+	// Fallback may be nil: then nobody looks whether packets that go straight arrive.
+	Fallback Fallback
 	// Live is shared by the services of one contact address; default: this
 	// service has the address for itself.
 	Live *Live
 	// SameHost tells whether a client's address is one of this host's: such a
 	// client cannot be handed off. OnThisHost does; default: none is.
 	SameHost func(client netip.Addr) bool
+	// Steered tells whether the contact node chose this replica for a connection that
+	// was accepted; default: no.
+	Steered func(local, remote netip.AddrPort) bool
+	// Ask has another replica's HandleStanding answer; default: nobody is asked, and
+	// nothing is steered.
+	Ask func(ctx context.Context, replica netip.Addr, req []byte) ([]byte, error)
+	// Failed is told of a replica that cannot be asked.
+	Failed func(replica netip.Addr)
 	// Policy makes a policy by name; default NewPolicy.
 	Policy func(name string) (Policy, error)
 	// Observe is told what happens to clients, in order; it must not block.
@@ -74,11 +84,13 @@ type EventKind string
 // What happens to clients.
 const (
 	EventAccepted   EventKind = "accepted"       // connected here
+	EventSteered    EventKind = "steered"        // sent to another replica at its SYN
 	EventArrived    EventKind = "arrived"        // handed off to this replica
 	EventDelivered  EventKind = "delivered"      // taken by an application
 	EventRequeued   EventKind = "requeued"       // handed to this replica's own application
 	EventHandedOff  EventKind = "handed-off"     // another replica has it
 	EventFailed     EventKind = "handoff-failed" // a replica did not take it
+	EventFellBack   EventKind = "fell-back"      // its packets do not get through on the short cut
 	EventClosed     EventKind = "closed"         // its connection is over
 	EventReplicaOut EventKind = "replica-failed" // the replica is not selected for a while
 )

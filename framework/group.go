@@ -24,6 +24,11 @@ type member struct {
 	err      error     // the last failure, nil after a success
 	accepted uint64    // handoffs it took
 	failed   uint64    // handoffs it did not take
+
+	standing standing // what it says of itself
+	asked    bool     // it was asked, and answered
+	away     error    // why not
+	sent     uint64   // new connections that were steered to it
 }
 
 func newGroup(self netip.Addr, replicas []netip.Addr, excludeFor time.Duration) *group {
@@ -57,6 +62,31 @@ func (g *group) available(now time.Time) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// ready lists the other replicas that would take a new connection, as far as they
+// said.
+func (g *group) ready(now time.Time) []netip.Addr {
+	var out []netip.Addr
+	for _, m := range g.members {
+		if m.asked && m.standing.ready() && !now.Before(m.until) {
+			out = append(out, m.addr)
+		}
+	}
+	return out
+}
+
+// reachable tells whether a replica is there, busy or not.
+func (g *group) reachable(a netip.Addr) bool {
+	m := g.member(a)
+	return m != nil && m.asked && m.standing&(standsSteered|standsListening) == standsSteered|standsListening
+}
+
+// steered notes that a new connection was sent to a replica.
+func (g *group) steered(a netip.Addr) {
+	if m := g.member(a); m != nil {
+		m.sent++
+	}
 }
 
 // took notes that a replica took a client.

@@ -58,6 +58,8 @@ type ReplicaInfo struct {
 	Err      error     // its last failure, nil after a success
 	Accepted uint64    // handoffs from here that it took
 	Failed   uint64    // handoffs from here that it did not take
+	Steered  uint64    // new connections that were sent to it from here
+	Standing string    // what it says of itself, where it is asked: at the contact node
 	// Listening: an application listens; known of Self only.
 	Listening bool
 }
@@ -67,9 +69,12 @@ func (s *Service) Replicas() []ReplicaInfo {
 	var out []ReplicaInfo
 	s.call(func() {
 		now := time.Now()
-		out = append(out, ReplicaInfo{Address: s.cfg.Self, Service: s.cfg.Service, Self: true, Listening: len(s.core.sockets) > 0})
+		out = append(out, ReplicaInfo{Address: s.cfg.Self, Service: s.cfg.Service, Self: true, Listening: len(s.core.sockets) > 0, Standing: s.core.standing().String()})
 		for _, m := range s.core.group.members {
-			i := ReplicaInfo{Address: m.addr, Service: s.cfg.Service, Err: m.err, Accepted: m.accepted, Failed: m.failed}
+			i := ReplicaInfo{Address: m.addr, Service: s.cfg.Service, Err: m.err, Accepted: m.accepted, Failed: m.failed, Steered: m.sent}
+			if m.asked {
+				i.Standing = m.standing.String()
+			}
 			if now.Before(m.until) {
 				i.Excluded = m.until
 			}

@@ -32,6 +32,8 @@ func (s *Service) perform(a action) {
 		s.deliver(a)
 	case bind:
 		s.bind(a.key)
+	case fallBack:
+		s.fallBack(a.client)
 	case closeConn:
 		s.closeConn(a)
 	case clearBinding:
@@ -57,7 +59,7 @@ func (s *Service) perform(a action) {
 // spawn runs what may take long.
 func (s *Service) spawn(f func()) {
 	s.work.Add(1)
-	go func() { defer s.work.Done(); f() }()
+	s.crew.Go(func() { defer s.work.Done(); f() })
 }
 
 func (s *Service) askPolicy(a askPolicy) {

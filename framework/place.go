@@ -14,12 +14,21 @@ import (
 // only be served here: the contact address is on the host, whatever a binding
 // says.
 func (c *core) accepted(now time.Time, id uint64, local, remote netip.AddrPort, sameHost bool) key {
+	return c.born(now, id, local, remote, sameHost, bornAnywhere)
+}
+
+// born is accepted, of a connection whose replica may have been decided at its SYN.
+// Such a one goes elsewhere only if there is no room for it here.
+func (c *core) born(now time.Time, id uint64, local, remote netip.AddrPort, sameHost bool, how birth) key {
+	if c.decided.take(now, remote) {
+		how = bornHere
+	}
 	cl := c.add(now, id, local, remote)
 	cl.immobile = sameHost
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if c.stopping || sameHost || contactOnly && !c.contact() || c.accompanied(cl) {
+	if how == bornHere && (!c.full() || c.credits.Len() > 0) || c.stopping || sameHost || contactOnly && !c.contact() || c.accompanied(cl) {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)
@@ -144,7 +153,11 @@ func (c *core) chosenSelf(now time.Time, cl *client) {
 
 // bindEnded: the client's route was optimised, or not.
 func (c *core) bindEnded(k key, err error) {
-	if cl := c.clients[k]; cl != nil && errors.Is(err, handoff.ErrNoMobileIPv6) {
+	switch cl := c.clients[k]; {
+	case cl == nil:
+	case err == nil:
+		c.goesStraight(cl)
+	case errors.Is(err, handoff.ErrNoMobileIPv6):
 		cl.immobile = true
 	}
 }

@@ -78,6 +78,8 @@ func (s *story) configure(args []string) {
 			cfg.NeverSelf = true
 		case "contact-only":
 			cfg.ContactOnly = true
+		case "steer":
+			cfg.Steer = true
 		case "clear-on-close":
 			cfg.ClearOnClose = true
 		default:
@@ -121,6 +123,33 @@ func (s *story) event(w []string) {
 		}
 	case "accept":
 		s.say("client %d", c.accepted(s.now, 100, c.cfg.Contact, s.peer(arg[0]), arg[1] == "same-host"))
+	case "accept-steered":
+		s.say("client %d", c.born(s.now, 100, c.cfg.Contact, s.peer(arg[0]), false, bornHere))
+	case "stood":
+		var f standing
+		for _, flag := range w[2:] {
+			f |= map[string]standing{"listening": standsListening, "full": standsFull, "draining": standsDraining, "steered": standsSteered}[flag]
+		}
+		var err error
+		if arg[1] == "away" {
+			err = errors.New("unreachable")
+		}
+		c.stood(hosts[arg[0]], f, err)
+	case "syn":
+		switch ch := c.syn(s.now, s.peer(arg[0]), hosts[arg[1]]); {
+		case ch.decided:
+			s.say("to %s", s.name(ch.target))
+		case ch.policy == "":
+			s.say("undecided")
+		default:
+			var ready []string
+			for _, a := range ch.view.Replicas {
+				ready = append(ready, s.name(a))
+			}
+			s.say("ask policy %s: ready %v, listening %t, never self %t", ch.policy, ready, ch.view.Listening, ch.view.NeverSelf)
+		}
+	case "steered":
+		c.steered(s.now, s.peer(arg[0]), hosts[arg[1]])
 	case "selected":
 		target, ok := hosts[arg[1]]
 		c.selected(s.now, s.key(arg[0]), target, ok)

@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vanycast/vanycast/handoff"
+	"github.com/vanycast/vanycast/internal/crew"
 )
 
 // Service is one service at this replica. Its methods are safe for concurrent
@@ -24,11 +26,14 @@ type Service struct {
 	ended chan struct{} // the loop is over
 	ctx   context.Context
 	stop  context.CancelFunc // ends probes, binds and handoffs
+	crew  *crew.Crew         // that does it
 	work  sync.WaitGroup     // what the loop started
 	slots chan struct{}      // one for each client that may be distributed at one time
 
 	// What follows belongs to the loop.
 	core     *core
+	standing *board
+	watching atomic.Bool // some connections are watched for their progress
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]chan<- result
@@ -38,6 +43,9 @@ type Service struct {
 
 	preparing int // Prepares under way
 }
+
+// keptGoroutines is how many wait for the next client to be distributed.
+const keptGoroutines = 64
 
 // New makes a service and opens its listening socket; clients are accepted once
 // Run runs. The contact address need not be on the host yet.
@@ -61,11 +69,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.fallsBack = deps.Fallback != nil
 	s := &Service{
 		cfg: cfg, deps: deps, log: deps.Logger.With("service", cfg.Service),
 		calls: make(chan func()), ended: make(chan struct{}),
+		crew:     crew.New(keptGoroutines),
 		slots:    make(chan struct{}, cfg.Backlog),
 		core:     newCore(cfg, deps.Address.IsContactNode, deps.relays, deps.Live),
+		standing: newBoard(),
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),
@@ -101,6 +112,10 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { defer close(loop); s.loop() }()
 	go s.watch.run(func(k key) { s.post(func() { s.core.finished(k) }) })
 	go s.acceptClients(failed)
+	s.askStandings()
+	if s.deps.Fallback != nil {
+		s.spawn(s.watchProgress)
+	}
 
 	var err error
 	select {
@@ -110,6 +125,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.Close(context.WithoutCancel(ctx))
 	s.work.Wait()
+	s.crew.Close()
 	return err
 }
 
@@ -193,6 +209,8 @@ func (s *Service) loop() {
 				s.perform(a)
 			}
 		}
+		s.standing.put(s.core.standing())
+		s.watching.Store(len(s.core.progress) > 0)
 		if s.closing && len(s.conns) == 0 {
 			s.watch.close()
 			return

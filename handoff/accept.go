@@ -93,7 +93,11 @@ func (g *Agent) awaitReady(ctx context.Context, o Offer) {
 	if !ok {
 		return
 	}
-	timer := time.NewTimer(time.Until(binder.Ready(o.Client.Addr())))
+	wait := time.Until(binder.Ready(o.Client.Addr()))
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -176,6 +180,11 @@ func (g *Agent) serveOutcome(ctx context.Context, from netip.Addr, b []byte) ([]
 
 // await returns the outcome of an attempt, VerdictPending if it takes too long.
 func (g *Agent) await(ctx context.Context, at *attempt) Outcome {
+	select {
+	case <-at.decided:
+		return at.outcome
+	default:
+	}
 	timer := time.NewTimer(askWait)
 	defer timer.Stop()
 	select {
@@ -223,6 +232,9 @@ type acceptance struct {
 	conn     connection
 	binder   Binder
 	inserted Inserted
+	speaks   bool   // it lives before it is bound
+	guard    Guard  // of a connection that speaks
+	arrived  func() // says that it is bound, too
 	fd       int
 	gap      time.Duration
 }
@@ -258,27 +270,43 @@ func (a *acceptance) perform(act Action) Event {
 			return result(g.admit(ctx, r.offer(a.from)))
 		})
 	case ActionInsert:
-		return a.do(act.Kind, a.insert)
+		e := a.do(act.Kind, a.insert)
+		e.Speaks = a.speaks
+		return e
 	case ActionStart:
 		a.start(g, act.Kind, func(ctx context.Context) Event {
-			return result(a.binder.Start(ctx, client, a.from, r.mark))
+			err := a.binder.Start(ctx, client, a.from, r.mark)
+			if err == nil && a.speaks {
+				err = a.binder.Open(a.from)
+			}
+			return result(err)
 		})
 	case ActionStop:
 		a.cancel() // it reports all the same
 	case ActionActivate:
-		return a.do(act.Kind, func() (err error) {
-			a.fd, err = a.inserted.Activate(func() error { return a.binder.Open(a.from) })
-			a.gap = time.Since(a.received)
-			return err
-		})
+		return a.do(act.Kind, a.activate)
 	case ActionDeliver:
 		return a.do(act.Kind, func() error {
+			if a.speaks {
+				a.arrived = g.arriving(a.conn)
+			}
 			g.d.Deliver(&Client{
 				ID: r.id, Service: r.service, Local: r.contact, Remote: r.client, FD: a.fd,
 				State:     slices.Clone(r.state), // the message's other parts may go
 				HandedOff: true, From: a.from, Relayed: a.binder.Alone(), Immobile: a.binder.Immobile(), Since: time.Now(),
 			})
 			return nil
+		})
+	case ActionSever:
+		return a.do(act.Kind, func() error {
+			// Its late packets must not meet a listener.
+			a.binder.Finish(client)
+			g.hold(a.conn, a.binder)
+			var err error
+			if a.guard != nil {
+				err = a.guard.Sever()
+			}
+			return errors.Join(err, a.binder.Undo())
 		})
 	case ActionAbandon:
 		return a.do(act.Kind, func() error {
@@ -323,6 +351,26 @@ func (a *acceptance) insert() error {
 		return err
 	}
 	a.g.unhold(a.conn)
+	a.speaks = a.req.mode >= ModeSeamless && a.binder.CanSpeak(a.req.mark)
+	return nil
+}
+
+// activate makes the connection live, and lets its packets in.
+func (a *acceptance) activate() (err error) {
+	open := a.binder.Open
+	if a.speaks {
+		open = a.binder.Through
+	}
+	a.fd, err = a.inserted.Activate(func() error { return open(a.from) })
+	a.gap = time.Since(a.received)
+	if err != nil || !a.speaks {
+		return err
+	}
+	// Without it nobody would be told that the connection is lost, should it come to
+	// that: no reason to lose it now.
+	if a.guard, err = a.g.d.TCP.Guard(a.fd); err != nil {
+		a.g.d.Logger.Warn("handoff: guarding a connection", "client", a.req.client, "err", err)
+	}
 	return nil
 }
 
@@ -334,6 +382,14 @@ func (a *acceptance) end(o Outcome) Outcome {
 	}
 	if o.Verdict != VerdictAccepted {
 		r.Err = o.refusal().Error()
+	}
+	if a.arrived != nil {
+		a.arrived()
+	}
+	if a.guard != nil {
+		if err := a.guard.Close(); err != nil {
+			a.g.d.Logger.Warn("handoff: closing a descriptor", "client", a.req.client, "err", err)
+		}
 	}
 	a.g.note(r)
 	return o

@@ -9,17 +9,29 @@ import (
 // Acceptor is the acceptor's half of one handoff, without I/O, in the manner of
 // Donor.
 //
-//	admitting ─ inserting ─ binding ─ activating ─ accepted
+//	admitting ─ inserting ─ binding ─ activating ─ delivering ─ accepted
 //	    └───────────┴──────────┴──────────┴─────── refused
 //
 // The acceptor owns the client from the moment that the client accepted its
 // Binding Update. Until then whatever goes wrong leaves no trace but, where an
 // update may have reached the client (Outcome.Touched), its binding, which the
 // donor repairs.
+//
+// Where it can be heard through the donor it does not wait for that:
+//
+//	admitting ─ inserting ─ activating ─ delivering ─ binding ─ accepted
+//	    └───────────┴───────────┴───── refused ── severing ┘
+//
+// It owns the client from the moment that anything of it was heard, which only the
+// donor knows. So it goes on also if it could not be bound (Outcome.Touched: the
+// donor has to send on for it), and gives up, in silence, only if the number was
+// used by another: by the donor, then, because it was not heard.
 type Acceptor struct {
 	state    acceptorState
 	deadline time.Time
 	budget   time.Duration
+	speaks   bool          // it lives before it is bound
+	until    time.Time     // and has to be bound by then
 	stop     *RefusedError // why binding is being stopped
 	outcome  Outcome
 }
@@ -34,10 +46,11 @@ const (
 	acceptorActivating
 	acceptorAbandoning
 	acceptorDelivering
+	acceptorSevering
 	acceptorEnded
 )
 
-var acceptorStates = [...]string{"new", "admitting", "inserting", "binding", "activating", "abandoning", "delivering", "ended"}
+var acceptorStates = [...]string{"new", "admitting", "inserting", "binding", "activating", "abandoning", "delivering", "severing", "ended"}
 
 // String names the state.
 func (s acceptorState) String() string { return acceptorStates[s] }
@@ -70,6 +83,9 @@ func (a *Acceptor) Step(now time.Time, e Event) []Action {
 		a.stopped(e)
 	case acceptorInserting:
 		switch {
+		case e.Kind == EventDone && a.stop == nil && e.Speaks:
+			a.state, a.speaks, a.until, a.deadline = acceptorActivating, true, a.deadline, time.Time{}
+			return do(ActionActivate)
 		case e.Kind == EventDone && a.stop == nil:
 			a.state = acceptorBinding
 			return do(ActionStart)
@@ -80,6 +96,9 @@ func (a *Acceptor) Step(now time.Time, e Event) []Action {
 		}
 		a.stopped(e)
 	case acceptorBinding:
+		if a.speaks {
+			return a.registering(e)
+		}
 		return a.binding(e)
 	case acceptorActivating:
 		switch e.Kind {
@@ -87,16 +106,41 @@ func (a *Acceptor) Step(now time.Time, e Event) []Action {
 			a.state = acceptorDelivering
 			return do(ActionDeliver)
 		case EventFailed:
-			return a.abandon(refusal(e.Err, ReasonActivate), true)
+			return a.abandon(refusal(e.Err, ReasonActivate), !a.speaks)
 		}
-	case acceptorAbandoning:
+	case acceptorAbandoning, acceptorSevering:
 		if e.Kind == EventDone || e.Kind == EventFailed {
 			return a.end(a.outcome)
 		}
 	case acceptorDelivering:
-		if e.Kind == EventDone {
+		switch {
+		case e.Kind == EventDone && a.speaks:
+			a.state, a.deadline = acceptorBinding, a.until
+			return do(ActionStart)
+		case e.Kind == EventDone:
 			return a.end(Outcome{Verdict: VerdictAccepted})
 		}
+	}
+	return nil
+}
+
+// registering is binding when the client is served here already. Nobody can stop
+// it: the time only ends that we try.
+func (a *Acceptor) registering(e Event) []Action {
+	switch e.Kind {
+	case EventDone:
+		return a.end(Outcome{Verdict: VerdictAccepted})
+	case EventFailed:
+		if !errors.Is(e.Err, ErrTaken) {
+			return a.end(Outcome{Verdict: VerdictAccepted, Touched: true})
+		}
+		r := refusal(e.Err, ReasonBind)
+		a.state, a.deadline = acceptorSevering, time.Time{}
+		a.outcome = Outcome{Verdict: VerdictRefused, Reason: r.Reason, Text: r.Text}
+		return do(ActionSever)
+	case EventTick, EventGiveUp:
+		a.deadline = time.Time{}
+		return do(ActionStop)
 	}
 	return nil
 }

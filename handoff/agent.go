@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vanycast/vanycast/internal/crew"
 	"github.com/vanycast/vanycast/peer"
 )
 
@@ -26,6 +27,7 @@ type Agent struct {
 	ctx    context.Context // ends when the agent closes
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	crew   *crew.Crew
 	giveUp chan struct{} // closed when what is under way must end now
 	buried chan struct{} // wakes the janitor
 
@@ -33,6 +35,7 @@ type Agent struct {
 	closed    bool
 	donating  map[connection]leaving // by what moves
 	accepting int
+	arrivals  map[connection]chan struct{} // of clients that are served here before they are bound; closed then
 	held      map[connection]*held
 }
 
@@ -48,6 +51,9 @@ type held struct {
 	until  time.Time
 }
 
+// keptGoroutines is how many wait for the next handoff.
+const keptGoroutines = 64
+
 // New makes an agent and answers the peers' handoffs from now on.
 func New(d Deps) *Agent {
 	d = d.withDefaults()
@@ -56,8 +62,9 @@ func New(d Deps) *Agent {
 	g := &Agent{
 		d: d, instance: binary.BigEndian.Uint64(b[:]), outcomes: newOutcomes(d.MaxOutcomes), records: newRing(d.Records),
 		prepared: newPreparations(d.MaxHandoffs),
+		crew:     crew.New(keptGoroutines),
 		giveUp:   make(chan struct{}), buried: make(chan struct{}, 1),
-		donating: make(map[connection]leaving), held: make(map[connection]*held),
+		donating: make(map[connection]leaving), arrivals: make(map[connection]chan struct{}), held: make(map[connection]*held),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	d.Peers.Handle(peer.KindOffer, g.serveOffer)
@@ -96,6 +103,7 @@ func (g *Agent) Close() {
 		defer timer.Stop()
 	}
 	g.wg.Wait()
+	g.crew.Close()
 	if first {
 		g.sweep(time.Now().Add(2 * (g.d.Timing.Linger + g.d.Timing.Hold))) // all that is left
 	}
@@ -109,13 +117,19 @@ func (g *Agent) note(r Record) {
 	g.records.add(r)
 	g.count.add(r)
 	g.d.Observe(r)
-	level, attrs := slog.LevelInfo, []any{
-		"role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To, "gap", r.Gap, "bytes", r.Bytes,
-	}
+	// One that went well is not worth a line each: there may be thousands in a
+	// second, and the records tell of them.
+	level := slog.LevelDebug
 	if r.Err != "" {
-		level, attrs = slog.LevelWarn, append(attrs, "err", r.Err)
+		level = slog.LevelWarn
 	}
-	g.d.Logger.Log(context.Background(), level, "handoff", attrs...)
+	if ctx := context.Background(); g.d.Logger.Enabled(ctx, level) {
+		attrs := []any{"role", string(r.Role), "client", r.Client, "contact", r.Contact, "from", r.From, "to", r.To, "gap", r.Gap, "bytes", r.Bytes}
+		if r.Err != "" {
+			attrs = append(attrs, "err", r.Err)
+		}
+		g.d.Logger.Log(ctx, level, "handoff", attrs...)
+	}
 }
 
 // counters are totals since the agent was made.

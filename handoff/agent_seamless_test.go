@@ -1,10 +1,13 @@
 package handoff_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/handoff/handofftest"
@@ -119,4 +122,119 @@ func TestSeamlessNotPossible(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the acceptor can be heard through the donor it lives before it is bound, and
+// is delivered; handing it on waits until it is.
+func TestSeamlessSpeaks(t *testing.T) {
+	world(t, func(t *testing.T, w *handofftest.World, a, b *replica) {
+		w.Relayed = true
+		seen := false
+		w.Fault = func(host netip.Addr, op string) error {
+			if op == "start" && host == reich {
+				seen = true
+				if got := w.Owner(contact, alice); got != reich {
+					t.Errorf("served by %v before it is bound", got)
+				}
+				c := b.last(t)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if err := b.Handoff(ctx, c, glass); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("handed on before it is bound: %v", err)
+				}
+			}
+			return nil
+		}
+		if err := a.Handoff(t.Context(), a.host.Connect(contact, alice), reich); err != nil {
+			t.Fatal(err)
+		}
+		if !seen {
+			t.Error("never bound")
+		}
+		expectOwner(t, w, reich)
+		w.Fault = nil
+		if err := b.Handoff(t.Context(), b.last(t), glass); err != nil {
+			t.Fatal(err)
+		}
+		expectOwner(t, w, glass)
+	})
+}
+
+// It could not be bound: it goes on through the donor.
+func TestSeamlessUnbound(t *testing.T) {
+	world(t, func(t *testing.T, w *handofftest.World, a, b *replica) {
+		w.Relayed = true
+		w.Fault = func(host netip.Addr, op string) error {
+			if op == "start" && host == reich {
+				return errors.New("broken")
+			}
+			return nil
+		}
+		if err := a.Handoff(t.Context(), a.host.Connect(contact, alice), reich); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.Owner(contact, alice); got != reich {
+			t.Errorf("served by %v", got)
+		}
+		if got := a.host.Diverts(contact, alice); got != reich {
+			t.Errorf("the donor sends on for %v", got)
+		}
+	})
+}
+
+// The acceptor lives, its answers are lost, and nobody can ask it. What it said was
+// heard, or not: that decides.
+func TestSeamlessCutOff(t *testing.T) {
+	for _, muted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("muted %v", muted), func(t *testing.T) {
+			world(t, func(t *testing.T, w *handofftest.World, a, b *replica) {
+				w.Relayed, w.Muted = true, muted
+				w.Fault = func(host netip.Addr, op string) error {
+					if op == "start" && host == reich {
+						return errors.New("broken")
+					}
+					return nil
+				}
+				w.Fate = func(_, _ netip.Addr, k peer.Kind) handofftest.Fate {
+					switch k {
+					case peer.KindHandoff:
+						return handofftest.LoseAnswer
+					case peer.KindOutcome:
+						return handofftest.LoseRequest
+					}
+					return handofftest.Deliver
+				}
+				err := a.Handoff(t.Context(), a.host.Connect(contact, alice), reich)
+				owner := w.Owner(contact, alice)
+				if muted && (errors.Is(err, handoff.ErrGone) || err == nil || owner != glass) {
+					t.Errorf("served by %v: %v", owner, err)
+				}
+				if !muted && (!errors.Is(err, handoff.ErrGone) || owner != reich) {
+					t.Errorf("served by %v: %v", owner, err)
+				}
+			})
+		})
+	}
+}
+
+// Another has used the number: who lives already is severed.
+func TestSeamlessTaken(t *testing.T) {
+	world(t, func(t *testing.T, w *handofftest.World, a, b *replica) {
+		w.Relayed, w.Muted = true, true
+		w.Fault = func(host netip.Addr, op string) error {
+			if op == "start" && host == reich {
+				return handoff.ErrTaken
+			}
+			return nil
+		}
+		err := a.Handoff(t.Context(), a.host.Connect(contact, alice), reich)
+		var refused *handoff.RefusedError
+		if !errors.As(err, &refused) {
+			t.Fatalf("error is %v", err)
+		}
+		expectOwner(t, w, glass)
+		if n := w.Live(contact, alice); n != 1 {
+			t.Errorf("%d live sockets", n)
+		}
+	})
 }

@@ -54,7 +54,17 @@ func (b ConnectionBinder) Start(ctx context.Context, _, donor netip.Addr, mark [
 	if err != nil {
 		return err
 	}
-	return binderError(b.Connection.Start(ctx, donor, m))
+	err = b.Connection.Start(ctx, donor, m)
+	if sequence := new(anycast.SequenceError); errors.As(err, &sequence) {
+		err = fmt.Errorf("%w: %w", ErrTaken, err)
+	}
+	return binderError(err)
+}
+
+// CanSpeak implements Binder.
+func (b ConnectionBinder) CanSpeak(mark []byte) bool {
+	m, err := parseMark(mark)
+	return err == nil && b.Connection.CanSpeak(m)
 }
 
 // Finish implements Binder.

@@ -68,6 +68,13 @@ type Binder interface {
 	// until Undo or, for what is late, a while after Left.
 	Divert(acceptor netip.Addr) error
 	Left()
+	// CanSpeak, at the acceptor, tells that the connection of this mark can live
+	// before Start: after Through what it sends goes through the donor, until Open.
+	CanSpeak(mark []byte) bool
+	Through(donor netip.Addr) error
+	// Halt, at the donor, ends that the acceptor is heard through us, and tells
+	// whether it was; then it is heard on. On an error nobody knows.
+	Halt() (heard bool, err error)
 	// Undo ends Expect and Divert, also those of an earlier handoff; what was
 	// kept is dropped.
 	Undo() error
@@ -95,6 +102,8 @@ type TCP interface {
 	// Exhume gives a buried connection back, for its like comes to this host
 	// again.
 	Exhume(local, remote netip.AddrPort) (Frozen, bool)
+	// Guard keeps the means to end a live connection that others have too.
+	Guard(fd int) (Guard, error)
 	// Expire closes what is due and says when to call again, zero for never.
 	Expire(now time.Time) (time.Time, error)
 }
@@ -112,6 +121,12 @@ type Inserted interface {
 	// nothing yet.
 	Activate(open func() error) (fd int, err error)
 	Abort() error // in silence
+}
+
+// Guard is a live connection at the acceptor that may turn out not to be its own.
+type Guard interface {
+	Sever() error // ends it in silence, for all that have it
+	Close() error // leaves it alone
 }
 
 // Deps is what an Agent works with. Logger, Observe and the numbers may be zero.

@@ -10,6 +10,11 @@
 // acceptor's care-of address, activates the endpoint, delivers it to the
 // application and acknowledges. The donor forgets it, or thaws it if refused.
 //
+// That is ModeBasic. In ModePrepared the acceptor does return routability while the
+// donor serves the client; in ModeSeamless what the client sends from the freeze on
+// goes to the acceptor, which keeps it until the endpoint lives; and an acceptor
+// that can be heard through the donor does not wait until it is bound.
+//
 // Where the acknowledgement is lost the donor asks the acceptor what became of
 // the handoff, and where the acceptor cannot be asked, the client's own binding
 // cache: see Donor. At no moment do two replicas serve one client.

@@ -27,6 +27,9 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 		return ErrClosed
 	}
 	defer g.wg.Done()
+	if err := g.awaitArrived(ctx, connection{c.Local, c.Remote}); err != nil {
+		return err
+	}
 	binder, ok := g.d.Anycast(c.Local, c.Remote)
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
@@ -132,7 +135,9 @@ func (d *donation) perform(a Action) Event {
 		})
 	case ActionFreeze:
 		d.frozenAt = time.Now()
-		return d.do(a.Kind, d.freeze)
+		e := d.do(a.Kind, d.freeze)
+		e.Speaks = d.diverted && d.binder.Alone()
+		return e
 	case ActionExtract:
 		return d.do(a.Kind, d.extract)
 	case ActionSend:
@@ -143,6 +148,13 @@ func (d *donation) perform(a Action) Event {
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return d.g.call(ctx, d.target, peer.KindOutcome, msg) })
 	case ActionReclaim:
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return reclaimed(d.binder.Reclaim(ctx, client, d.req.mark)) })
+	case ActionHalt:
+		heard := false
+		e := d.do(a.Kind, func() (err error) { heard, err = d.binder.Halt(); return err })
+		if e.Kind == EventDone && heard {
+			return Event{Kind: EventTaken, Err: errHeard}
+		}
+		return e
 	case ActionWait:
 		d.stop()
 	case ActionBind:
@@ -218,6 +230,8 @@ func (d *donation) extract() error {
 	d.bytes = d.req.marshal()
 	return nil
 }
+
+var errHeard = errors.New("handoff: the client has heard the target")
 
 func result(err error) Event {
 	if err != nil {

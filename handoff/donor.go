@@ -26,7 +26,8 @@ import (
 // accepted our Binding Update with the number that the acceptor's would have had
 // (RFC 6275 §9.5.1): then the acceptor's is refused. That is tried when the
 // acceptor must have ended what it does, be it that its time is over, be it that
-// its process is.
+// its process is. An acceptor that may be heard through us before it is bound is
+// halted first, and what is said above holds only if it was not heard.
 type Donor struct {
 	timing Timing
 	mode   Mode
@@ -36,13 +37,16 @@ type Donor struct {
 	settled   time.Time // an acceptor that cannot be asked has ended by then
 	recoverBy time.Time
 	retry     time.Duration
-	offered   bool   // ahead of the handoff
-	instance  uint64 // the acceptor's, at the offer
-	abort     bool   // ask the acceptor to stop as well
-	dead      bool   // the acceptor's process is no more
-	theirs    bool   // the client is bound to the acceptor
-	unbound   bool   // after thawing, the client's binding needs repair
-	err       error  // how it will end
+	offered   bool       // ahead of the handoff
+	instance  uint64     // the acceptor's, at the offer
+	abort     bool       // ask the acceptor to stop as well
+	dead      bool       // the acceptor's process is no more
+	theirs    bool       // the client is bound to the acceptor
+	speaks    bool       // the acceptor may be heard through us
+	sent      bool       // the acceptor may have the request
+	unbound   bool       // after thawing, the client's binding needs repair
+	halted    donorState // what halting is for: donorThawing or donorReclaiming
+	err       error      // how it will end
 }
 
 type donorState uint8
@@ -55,6 +59,7 @@ const (
 	donorSending
 	donorAsking
 	donorReclaiming
+	donorHalting
 	donorPausing
 	donorThawing
 	donorBinding
@@ -62,7 +67,7 @@ const (
 	donorEnded
 )
 
-var donorStates = [...]string{"new", "offering", "freezing", "extracting", "sending", "asking", "reclaiming", "pausing", "thawing", "binding", "releasing", "ended"}
+var donorStates = [...]string{"new", "offering", "freezing", "extracting", "sending", "asking", "reclaiming", "halting", "pausing", "thawing", "binding", "releasing", "ended"}
 
 // String names the state.
 func (s donorState) String() string { return donorStates[s] }
@@ -111,6 +116,7 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 	case donorFreezing:
 		switch e.Kind {
 		case EventDone:
+			d.speaks = e.Speaks
 			d.enter(donorExtracting, now, 0)
 			return do(ActionExtract)
 		case EventFailed: // the socket is as it was
@@ -119,7 +125,7 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 	case donorExtracting:
 		switch e.Kind {
 		case EventDone:
-			d.settled = now.Add(d.timing.settled())
+			d.sent, d.settled = true, now.Add(d.timing.settled())
 			d.enter(donorSending, now, d.timing.Handoff)
 			return do(ActionSend)
 		case EventFailed:
@@ -129,6 +135,8 @@ func (d *Donor) Step(now time.Time, e Event) []Action {
 		return d.sending(now, e)
 	case donorAsking, donorReclaiming, donorPausing:
 		return d.recover(now, e)
+	case donorHalting:
+		return d.halting(now, e)
 	case donorThawing:
 		return d.thawed(now, e)
 	case donorBinding:
@@ -180,6 +188,7 @@ func (d *Donor) sending(now time.Time, e Event) []Action {
 	case EventAnswer:
 		return d.answered(now, e.Outcome)
 	case EventUnsent:
+		d.sent = false
 		return d.thaw(now, e.Err)
 	case EventFailed:
 		d.err = e.Err
@@ -228,8 +237,41 @@ func (d *Donor) unasked(now time.Time) []Action {
 	case d.theirs, !d.dead && now.Before(d.settled):
 		return d.pause(now)
 	}
+	if d.speaks {
+		return d.halt(donorReclaiming)
+	}
+	return d.reclaim(now)
+}
+
+func (d *Donor) reclaim(now time.Time) []Action {
 	d.enter(donorReclaiming, now, d.timing.Reclaim)
 	return do(ActionReclaim)
+}
+
+// halt ends that the acceptor is heard through us, before what must not be done if
+// it was.
+func (d *Donor) halt(before donorState) []Action {
+	d.state, d.deadline, d.halted = donorHalting, time.Time{}, before
+	return do(ActionHalt)
+}
+
+// halting: an acceptor that was heard has the connection for good: what we have of
+// it is not true any more. Where we cannot know it counts as heard.
+func (d *Donor) halting(now time.Time, e Event) []Action {
+	switch {
+	case e.Kind == EventDone && d.halted == donorReclaiming:
+		return d.reclaim(now)
+	case e.Kind == EventDone:
+		return d.thawNow(now)
+	case e.Kind != EventTaken && e.Kind != EventFailed:
+		return nil
+	}
+	d.err = errors.Join(d.err, e.Err)
+	d.theirs = true
+	if d.halted == donorThawing || d.dead {
+		return d.lose(now)
+	}
+	return d.pause(now)
 }
 
 func (d *Donor) ask(now time.Time) []Action {
@@ -287,7 +329,10 @@ func (d *Donor) pause(now time.Time) []Action {
 // lose lets the client go though nobody said that the acceptor serves it.
 func (d *Donor) lose(now time.Time) []Action {
 	where := "neither the target nor the client can be asked"
-	if d.theirs {
+	switch {
+	case d.theirs && d.speaks:
+		where = "the client has heard the target"
+	case d.theirs:
 		where = "the client is bound to the target, which cannot be asked"
 	}
 	return d.release(now, fmt.Errorf("%w: %s: %w", ErrGone, where, d.err))
@@ -295,6 +340,13 @@ func (d *Donor) lose(now time.Time) []Action {
 
 func (d *Donor) thaw(now time.Time, err error) []Action {
 	d.err = err
+	if d.speaks && d.sent {
+		return d.halt(donorThawing)
+	}
+	return d.thawNow(now)
+}
+
+func (d *Donor) thawNow(now time.Time) []Action {
 	d.enter(donorThawing, now, 0)
 	return do(ActionThaw)
 }

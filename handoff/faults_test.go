@@ -37,13 +37,19 @@ type simulation struct {
 	sequence  int                   // the client's last number
 	late      []func(s *simulation) // Binding Updates that may arrive at any time
 	crashed   bool
+
+	speaks  bool // an acceptor can be heard through the donor
+	relay   bool // the donor sends on what it sends
+	through bool // what the acceptor sends goes that way
+	heard   bool // some of it was heard
 }
 
 const markSequence = 10
 
 func newSimulation(t *rapid.T) *simulation {
 	return &simulation{
-		t: t, now: time.Unix(0, 0), donor: NewDonor(Timing{}, ModePrepared), live: true, instance: 1,
+		speaks: rapid.Bool().Draw(t, "speaks"),
+		t:      t, now: time.Unix(0, 0), donor: NewDonor(Timing{}, ModeSeamless), live: true, instance: 1,
 		known: make(map[uint64]*Outcome), client: "donor", sequence: markSequence,
 	}
 }
@@ -68,11 +74,13 @@ func (s *simulation) toDonor(e Event) {
 				s.t.Fatal("the client is asked while the acceptor may still bind it")
 			}
 		case ActionFreeze:
-			s.live = false
+			s.live, s.relay = false, s.speaks
+		case ActionThaw:
+			s.relay = false
 		case ActionSend:
 			s.request, s.pending, s.sent = true, true, s.now
 		case ActionRelease:
-			s.gone = true
+			s.gone, s.relay = true, s.speaks
 		case ActionEnd:
 			s.ended, s.err, s.donating = true, a.Err, 0
 		}
@@ -104,7 +112,9 @@ func (s *simulation) toAcceptor(e Event) {
 		}
 		switch a.Kind {
 		case ActionDeliver:
-			s.active = true
+			s.active, s.through = true, s.speaks
+		case ActionSever:
+			s.active = false
 		case ActionEnd:
 			o := a.Outcome
 			o.Instance = s.instance
@@ -143,11 +153,23 @@ func (s *simulation) choices(faults bool) (all []choice) {
 			donor("offer unsent", Event{Kind: EventUnsent, Err: ErrUnreachable})
 		}
 	case ActionFreeze, ActionExtract, ActionRelease:
-		donor("done", Event{Kind: EventDone})
+		donor("done", Event{Kind: EventDone, Speaks: s.speaks && s.donating == ActionFreeze})
 		if faults && s.donating == ActionFreeze {
 			add("freeze failed", func() { s.live = true; s.toDonor(Event{Kind: EventFailed, Err: broken}) })
 		} else if faults && s.donating == ActionExtract {
 			donor("extract failed", Event{Kind: EventFailed, Err: broken})
+		}
+	case ActionHalt:
+		add("halted", func() {
+			if s.heard {
+				s.toDonor(Event{Kind: EventTaken, Err: errHeard})
+				return
+			}
+			s.relay = false
+			s.toDonor(Event{Kind: EventDone})
+		})
+		if faults {
+			donor("halt failed", Event{Kind: EventFailed, Err: broken})
 		}
 	case ActionThaw:
 		add("thawed", func() { s.live = true; s.toDonor(Event{Kind: EventDone}) })
@@ -193,6 +215,9 @@ func (s *simulation) choices(faults bool) (all []choice) {
 		donor("cancel", Event{Kind: EventCancel, Err: errors.New("cancelled")})
 		add("cut", func() { s.cut = !s.cut })
 		add("deaf", func() { s.deaf = !s.deaf })
+	}
+	if s.active && s.through && s.relay && !s.heard {
+		add("acceptor heard", func() { s.heard = true })
 	}
 	if s.request { // late as it may be, on a connection that was not lost
 		add("request arrives", s.arrive)
@@ -280,9 +305,10 @@ func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 		add("bind", func() {
 			s.update("acceptor", markSequence+1)
 			if s.client == "acceptor" {
+				s.through = false
 				s.toAcceptor(Event{Kind: EventDone})
 			} else {
-				s.toAcceptor(Event{Kind: EventFailed, Err: broken})
+				s.toAcceptor(Event{Kind: EventFailed, Err: ErrTaken})
 			}
 		})
 		if faults {
@@ -293,17 +319,25 @@ func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 			})
 		}
 	default:
-		add("acceptor done", func() { s.toAcceptor(Event{Kind: EventDone}) })
+		add("acceptor done", func() {
+			s.toAcceptor(Event{Kind: EventDone, Speaks: s.speaks && s.accepting == ActionInsert})
+		})
 		if faults && s.accepting != ActionDeliver {
 			add("acceptor failed", func() { s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
 		}
 	}
 }
 
+// audible: the acceptor is live, and the client hears what it sends.
+func (s *simulation) audible() bool { return s.active && (!s.through || s.relay) }
+
 // check holds at every moment.
 func (s *simulation) check() {
-	if s.live && s.active {
+	if s.live && s.audible() {
 		s.t.Fatal("two owners")
+	}
+	if s.live && s.heard {
+		s.t.Fatal("the client has heard more than its owner knows")
 	}
 	if s.live && s.gone {
 		s.t.Fatal("let go and live")
@@ -352,11 +386,11 @@ func TestFaults(t *testing.T) {
 			t.Fatal("said to be moved, but the acceptor does not have it")
 		case s.err == nil && s.live:
 			t.Fatal("said to be moved, but it is here")
-		case s.err != nil && !errors.Is(s.err, ErrGone) && (!s.live || s.active):
+		case s.err != nil && !errors.Is(s.err, ErrGone) && (!s.live || s.audible()):
 			t.Fatalf("said to be kept, but live %v, at the acceptor %v", s.live, s.active)
 		case errors.Is(s.err, ErrGone) && s.live:
 			t.Fatal("said to be gone, but it is live")
-		case healed && !s.crashed && !s.live && !s.active:
+		case healed && !s.crashed && !s.live && !s.audible():
 			t.Fatalf("nobody owns the client: %v", s.err)
 		}
 	})

@@ -2,9 +2,12 @@ package handoff
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vanycast/vanycast/tcpcp"
 )
@@ -59,6 +62,24 @@ type kernelInserted struct{ *tcpcp.Inserted }
 
 // Activate implements Inserted.
 func (i kernelInserted) Activate(open func() error) (int, error) { return i.ActivateAfter(open) }
+
+// Guard implements TCP.
+func (*Kernel) Guard(fd int) (Guard, error) {
+	another, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("handoff: another descriptor of a connection: %w", err)
+	}
+	return kernelGuard(another), nil
+}
+
+// kernelGuard is a descriptor.
+type kernelGuard int
+
+// Sever implements Guard.
+func (g kernelGuard) Sever() error { return tcpcp.Sever(int(g)) }
+
+// Close implements Guard.
+func (g kernelGuard) Close() error { return unix.Close(int(g)) }
 
 // Bury implements TCP.
 func (k *Kernel) Bury(f Frozen, until time.Time) error {

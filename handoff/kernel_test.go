@@ -1,7 +1,9 @@
 package handoff
 
 import (
+	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -65,5 +67,64 @@ func TestBuriedConnectionMakesRoom(t *testing.T) {
 	}
 	if n := len(k.openings.watches); n != 0 {
 		t.Errorf("%d watches for nothing", n)
+	}
+}
+
+// Whoever has a severed connection is told; its peer hears nothing.
+func TestGuardSevers(t *testing.T) {
+	k, err := NewKernel(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lc := net.ListenConfig{}
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(t.Context(), "tcp6", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp6", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	guards := make([]Guard, 2)
+	raw, err := server.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range guards {
+		if e := raw.Control(func(fd uintptr) { guards[i], err = k.Guard(int(fd)) }); e != nil || err != nil {
+			t.Fatal(e, err)
+		}
+	}
+	if err := guards[0].Close(); err != nil { // it is as before
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := guards[1].Sever(); err != nil {
+		t.Fatal(err)
+	}
+	if err := guards[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(make([]byte, 8)); !errors.Is(err, unix.ECONNABORTED) {
+		t.Errorf("the application reads: %v", err)
+	}
+	if err := client.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(make([]byte, 8)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client hears of it: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 //
 //	donor [MODE] [offered]           a new machine, set going; mode basic if none is said
 //	acceptor                         the same
-//	done | failed TEXT | unsent TEXT | dead | taken | cancel | abort | give-up
+//	done [speaks] | failed TEXT | unsent TEXT | dead | taken | cancel | abort | give-up
 //	answer VERDICT [MODE] [touched] [REASON] [instance=N]
 //	wait                             until the deadline, which then passes
 //	wait DURATION                    that long, without anything happening
@@ -53,7 +53,7 @@ func (s *story) command(c scenario.Command) string {
 		s.now, s.m, s.state = time.Unix(0, 0), a, func() string { return a.state.String() }
 		e.Kind = EventStart
 	case "done":
-		e.Kind = EventDone
+		e = Event{Kind: EventDone, Speaks: rest == "speaks"}
 	case "failed":
 		e = Event{Kind: EventFailed, Err: scenarioError(rest)}
 	case "unsent":
@@ -111,7 +111,7 @@ func newScenarioDonor(c scenario.Command) *Donor {
 }
 
 func scenarioError(text string) error {
-	for prefix, err := range map[string]error{"no-mobile-ipv6": ErrNoMobileIPv6, "untouched": ErrUntouched} {
+	for prefix, err := range map[string]error{"no-mobile-ipv6": ErrNoMobileIPv6, "untouched": ErrUntouched, "taken": ErrTaken} {
 		if after, ok := strings.CutPrefix(text, prefix); ok {
 			return fmt.Errorf("%w:%s", err, after)
 		}

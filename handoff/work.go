@@ -12,6 +12,7 @@ type work struct {
 	kind   ActionKind
 	began  time.Time
 	phases map[string]time.Duration
+	timer  *time.Timer // of wait
 }
 
 // start begins an action in place of the former, which is cancelled and whose
@@ -22,7 +23,8 @@ func (w *work) start(g *Agent, k ActionKind, f func(context.Context) Event) {
 	result := make(chan Event, 1)
 	w.result, w.cancel = result, cancel
 	w.begin(k)
-	g.wg.Go(func() { result <- f(ctx) })
+	g.wg.Add(1)
+	g.crew.Go(func() { defer g.wg.Done(); result <- f(ctx) })
 }
 
 // stop cancels what is under way.
@@ -63,9 +65,13 @@ func (w *work) end() {
 func (w *work) wait(deadline time.Time, others ...*signal) Event {
 	var tick <-chan time.Time
 	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
-		defer timer.Stop()
-		tick = timer.C
+		if w.timer == nil {
+			w.timer = time.NewTimer(time.Until(deadline))
+		} else {
+			w.timer.Reset(time.Until(deadline))
+		}
+		defer w.timer.Stop()
+		tick = w.timer.C
 	}
 	var s [3]*signal
 	copy(s[:], others)

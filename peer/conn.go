@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
+
+	"github.com/vanycast/vanycast/internal/crew"
 )
 
 // conn is one connection whose peer is proven. Three kinds of goroutines work
@@ -17,6 +20,7 @@ type conn struct {
 	dialed bool  // by this side
 	theirs hello // what the peer announced
 	ours   hello
+	crew   *crew.Crew // for the requests
 	serve  func(ctx context.Context, from netip.Addr, kind Kind, req []byte) ([]byte, error)
 	count  *counters
 
@@ -38,11 +42,11 @@ type conn struct {
 	failed  error // why it is over
 }
 
-func newConn(nc net.Conn, peer netip.Addr, dialed bool, ours, theirs hello, count *counters,
+func newConn(nc net.Conn, peer netip.Addr, dialed bool, ours, theirs hello, count *counters, workers *crew.Crew,
 	serve func(context.Context, netip.Addr, Kind, []byte) ([]byte, error)) *conn {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := &conn{
-		nc: nc, peer: peer, dialed: dialed, ours: ours, theirs: theirs, serve: serve, count: count, ctx: ctx, cancel: cancel,
+		nc: nc, peer: peer, dialed: dialed, ours: ours, theirs: theirs, serve: serve, count: count, crew: workers, ctx: ctx, cancel: cancel,
 		slots:   make(chan struct{}, min(ours.maxInFlight, theirs.maxInFlight)),
 		wake:    make(chan struct{}, 1),
 		budget:  newBudget(2 * ours.maxMessage),
@@ -128,6 +132,9 @@ func (c *conn) writeLoop() error {
 			case <-c.ctx.Done():
 				return context.Cause(c.ctx)
 			case <-c.wake:
+				// Who is about to enqueue more may go first: one record and one
+				// segment for many messages.
+				runtime.Gosched()
 				continue
 			case <-heartbeat.C:
 				buf = header{typ: framePing}.append(buf)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/vanycast/vanycast/internal/crew"
 )
 
 var (
@@ -23,7 +25,7 @@ func noHandler(context.Context, netip.Addr, Kind, []byte) ([]byte, error) { retu
 func start(t *testing.T, serve func(context.Context, netip.Addr, Kind, []byte) ([]byte, error)) (*conn, net.Conn, chan error) {
 	t.Helper()
 	near, far := net.Pipe()
-	c := newConn(near, testPeer, true, testHello, testHello, new(counters), serve)
+	c := newConn(near, testPeer, true, testHello, testHello, new(counters), crew.New(0), serve)
 	over := make(chan error, 1)
 	go func() { over <- c.run() }()
 	t.Cleanup(func() { c.fail(ErrClosed); far.Close() })
@@ -58,8 +60,8 @@ func TestSilentPeerIsDead(t *testing.T) {
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		a := newConn(near, testPeer, true, testHello, testHello, new(counters), noHandler)
-		b := newConn(far, testPeer, false, testHello, testHello, new(counters), noHandler)
+		a := newConn(near, testPeer, true, testHello, testHello, new(counters), crew.New(0), noHandler)
+		b := newConn(far, testPeer, false, testHello, testHello, new(counters), crew.New(0), noHandler)
 		done := make(chan error, 2)
 		go func() { done <- a.run() }()
 		go func() { done <- b.run() }()

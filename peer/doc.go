@@ -31,6 +31,9 @@ const (
 	KindAnchor                  // the caller is, or is to be, contact node: what is yours?
 )
 
+// KindStanding is package framework's: would you take new clients of a service?
+const KindStanding Kind = 40
+
 // KindContact is framework's: who is contact node, and who lives.
 const KindContact Kind = 32
 

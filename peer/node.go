@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/vanycast/vanycast/internal/crew"
 )
 
 // Node is this replica's end of the secure channel. Its methods are safe for
@@ -18,6 +20,7 @@ type Node struct {
 	ours     hello
 	ln       *net.TCPListener
 	count    counters
+	crew     *crew.Crew
 	refusals *refusals
 	shaking  chan struct{} // one for each handshake of an accepted connection
 
@@ -42,6 +45,9 @@ const maxHandshakes = 64
 // back. The oldest makes room.
 const maxConns = 8
 
+// keptGoroutines is how many wait for the next request.
+const keptGoroutines = 64
+
 // Listen opens the channel: peers may connect from now on, and are answered
 // CodeUnknownKind until Handle was called.
 func Listen(cfg Config) (*Node, error) {
@@ -61,6 +67,7 @@ func Listen(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, self: cfg.Listen.Addr().Unmap().WithZone(""), ln: ln.(*net.TCPListener),
 		ours:     hello{maxMessage: cfg.MaxMessage, maxInFlight: cfg.MaxInFlight, heartbeat: cfg.Heartbeat},
+		crew:     crew.New(keptGoroutines),
 		refusals: newRefusals(cfg.RefusalInterval),
 		shaking:  make(chan struct{}, maxHandshakes),
 		handlers: make(map[Kind]Handler),
@@ -171,5 +178,6 @@ func (n *Node) Close() error {
 	n.cancel() // dials
 	draining.Wait()
 	n.wg.Wait()
+	n.crew.Close()
 	return err
 }

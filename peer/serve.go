@@ -31,10 +31,10 @@ func (c *conn) accept(m *message) error {
 	ctx, cancel := context.WithCancel(c.ctx)
 	c.running[m.id] = cancel
 	c.wg.Add(1)
-	go func() {
+	c.crew.Go(func() {
 		defer c.wg.Done()
 		c.work(ctx, m)
-	}()
+	})
 	return nil
 }
 

@@ -73,7 +73,7 @@ func (n *Node) secure(ctx context.Context, tcp net.Conn, remote netip.Addr, dial
 	if err != nil {
 		return nil, &handshakeError{err}
 	}
-	return newConn(t, remote, dialed, n.ours, theirs, &n.count, n.serve), nil
+	return newConn(t, remote, dialed, n.ours, theirs, &n.count, n.crew, n.serve), nil
 }
 
 func (n *Node) exchangeHello(t *tls.Conn) (hello, error) {

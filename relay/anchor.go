@@ -32,7 +32,7 @@ func (n *Node) boundPair(p clientPair) bool {
 // anchors looks in the cache. The lock is held.
 func (n *Node) anchors(contact, client netip.Addr, besides Conn) bool {
 	now := n.deps.Now()
-	for c := range n.cache.clients[clientPair{contact, client}] {
+	for c := range n.cache.conns[clientPair{contact, client}] {
 		if e, ok := n.cache.Lookup(now, c); ok && c != besides && e.Owner != n.cfg.Self {
 			return true
 		}
@@ -45,7 +45,7 @@ func (n *Node) anchors(contact, client netip.Addr, besides Conn) bool {
 func (n *Node) vacant() {
 	n.mu.Lock()
 	owners := make(map[clientPair]netip.Addr)
-	for p := range n.cache.clients {
+	for p := range n.cache.conns {
 		if _, busy := n.ceding[p]; busy || !n.boundPair(p) {
 			continue
 		}
@@ -84,10 +84,19 @@ func (n *Node) Owner(contact, client netip.Addr) netip.Addr {
 // owners has one address for each connection. The lock is held.
 func (n *Node) owners(p clientPair) (owners []netip.Addr) {
 	now := n.deps.Now()
-	for c := range n.cache.clients[p] {
+	for c := range n.cache.conns[p] {
 		if e, ok := n.cache.Lookup(now, c); ok && e.Owner != n.cfg.Self {
 			owners = append(owners, e.Owner)
 		}
 	}
 	return owners
+}
+
+// Bound reports whether a connection is served here and relayed by a replica because
+// its client is bound to that.
+func (n *Node) Bound(c Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.owned[c]
+	return o != nil && o.live && o.bound && o.anchor != n.cfg.Self
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/bindings"
+	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 // Request is an update: Owner wants Conn relayed to itself.
@@ -38,15 +39,25 @@ type Entry struct {
 	Owner    netip.Addr
 	Sequence uint16
 	Expires  time.Time
+	HalfOpen bool // made by a SYN; its owner has not registered it
 }
 
 // Cache is the anchor's half: who owns which connection. No I/O and no clock; not
 // safe for concurrent use.
 type Cache struct {
 	entries map[Conn]*Entry
-	owned   map[netip.Addr]int           // entries of each owner
-	clients map[clientPair]map[Conn]bool // the connections of each client
+	owned   map[netip.Addr]int // entries of each owner
+	clients map[dataplane.Flow]ofClient
+	conns   map[clientPair]map[Conn]bool // the connections of each client
 	max     int
+
+	halfOpen int // entries made by a SYN
+}
+
+// ofClient is what is registered of one client of a contact address.
+type ofClient struct {
+	entries int
+	owner   netip.Addr // of the newest
 }
 
 // clientPair is a client of a contact address.
@@ -58,8 +69,8 @@ func (c Conn) pair() clientPair { return clientPair{c.Contact.Addr(), c.Client.A
 // most half: a replica gone wild does not keep the others out.
 func NewCache(max int) *Cache {
 	return &Cache{
-		entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int),
-		clients: make(map[clientPair]map[Conn]bool), max: max,
+		entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int), clients: make(map[dataplane.Flow]ofClient), max: max,
+		conns: make(map[clientPair]map[Conn]bool),
 	}
 }
 
@@ -88,7 +99,7 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 	}
 	c.remove(r.Conn)
 	if r.Lifetime > 0 {
-		c.add(Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)})
+		c.insert(&Entry{Conn: r.Conn, Owner: r.Owner, Sequence: r.Sequence, Expires: now.Add(res.Lifetime)})
 	}
 	return res
 }
@@ -97,24 +108,30 @@ func (c *Cache) Update(now time.Time, r Request) Result {
 func (c *Cache) restore(e Entry, known bool, conn Conn) {
 	c.remove(conn)
 	if known {
-		c.add(e)
+		c.insert(&e)
 	}
 }
 
-func (c *Cache) add(e Entry) {
-	c.entries[e.Conn] = &e
+// insert puts in an entry where there is none.
+func (c *Cache) insert(e *Entry) {
+	c.entries[e.Conn] = e
 	c.owned[e.Owner]++
-	of := c.clients[e.pair()]
+	client := e.Flow().ClientFlow()
+	c.clients[client] = ofClient{c.clients[client].entries + 1, e.Owner}
+	of := c.conns[e.pair()]
 	if of == nil {
 		of = make(map[Conn]bool)
-		c.clients[e.pair()] = of
+		c.conns[e.pair()] = of
 	}
 	of[e.Conn] = true
+	if e.HalfOpen {
+		c.halfOpen++
+	}
 }
 
 // Of lists the connections of one client, in order.
 func (c *Cache) Of(contact, client netip.Addr) []Conn {
-	return slices.SortedFunc(maps.Keys(c.clients[clientPair{contact, client}]), Conn.Compare)
+	return slices.SortedFunc(maps.Keys(c.conns[clientPair{contact, client}]), Conn.Compare)
 }
 
 func (c *Cache) remove(conn Conn) {
@@ -126,9 +143,19 @@ func (c *Cache) remove(conn Conn) {
 	if c.owned[e.Owner]--; c.owned[e.Owner] <= 0 {
 		delete(c.owned, e.Owner)
 	}
-	of := c.clients[conn.pair()]
+	client := e.Flow().ClientFlow()
+	if of := c.clients[client]; of.entries > 1 {
+		of.entries--
+		c.clients[client] = of
+	} else {
+		delete(c.clients, client)
+	}
+	of := c.conns[conn.pair()]
 	if delete(of, conn); len(of) == 0 {
-		delete(c.clients, conn.pair())
+		delete(c.conns, conn.pair())
+	}
+	if e.HalfOpen {
+		c.halfOpen--
 	}
 }
 

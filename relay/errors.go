@@ -24,6 +24,8 @@ var (
 	ErrNotOwner = errors.New("the connection is another replica's")
 	// ErrTableFull: as many connections are known as may be.
 	ErrTableFull = errors.New("too many relayed connections")
+	// ErrExists: the connection is known already, and is this replica's own.
+	ErrExists = errors.New("the connection is this replica's own")
 	// ErrTimeout: the time is over without an answer.
 	ErrTimeout = errors.New("no answer")
 	// ErrClosed: the node was closed.

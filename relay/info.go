@@ -6,7 +6,10 @@ import (
 )
 
 // counters are totals since the node was made.
-type counters struct{ accepted, refused uint64 }
+type counters struct {
+	accepted, refused                    uint64
+	steered, unsteered, taken, abandoned uint64
+}
 
 // Counters are totals since the node was made, and how much is known now, by name.
 func (n *Node) Counters() map[string]uint64 {
@@ -17,6 +20,13 @@ func (n *Node) Counters() map[string]uint64 {
 		"refused":  n.counts.refused,      // updates refused as anchor
 		"entries":  uint64(n.cache.Len()), // connections in the cache
 		"owned":    uint64(len(n.owned)),  // connections of ours that others relay
+
+		"steered":         n.counts.steered,           // new connections sent to another replica, as anchor
+		"steer_refused":   n.counts.unsteered,         // of those that should have been, accepted here for want of room
+		"steer_abandoned": n.counts.abandoned,         // SYNs whose replica failed before it answered: decided again
+		"steered_here":    n.counts.taken,             // new connections that the anchor sent here
+		"half_open":       uint64(n.cache.HalfOpen()), // as anchor: only the SYN is known
+		"half_open_here":  uint64(n.halves),           // the same, sent here
 	}
 }
 

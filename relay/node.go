@@ -23,6 +23,9 @@ type Config struct {
 	// MaxEntries bounds the connections relayed for others, and those of ours
 	// that others relay; default DefaultMaxEntries each.
 	MaxEntries int
+	// MaxHalfOpen bounds the connections of which only the SYN is known, at the
+	// anchor and at an owner; default DefaultMaxHalfOpen.
+	MaxHalfOpen int
 	// InUse tells whether a connection is alive at this replica: then it stays
 	// registered. Default: always.
 	InUse func(Conn) bool
@@ -92,6 +95,9 @@ type Node struct {
 	routes   map[Conn]dataplane.Route
 	ceding   map[clientPair]ceding
 	counts   counters
+
+	halves     int    // of owned that are half-open
+	confirming []Conn // new connections that their anchor is to be told of
 }
 
 // contact is one contact address.
@@ -109,6 +115,9 @@ func New(cfg Config, deps Deps) *Node {
 	setDefault(&cfg.Timeout, DefaultTimeout)
 	if cfg.MaxEntries <= 0 {
 		cfg.MaxEntries = DefaultMaxEntries
+	}
+	if cfg.MaxHalfOpen <= 0 {
+		cfg.MaxHalfOpen = DefaultMaxHalfOpen
 	}
 	if cfg.InUse == nil {
 		cfg.InUse = func(Conn) bool { return true }
@@ -212,8 +221,9 @@ func (n *Node) Remove(contact netip.Addr) {
 	defer n.mu.Unlock()
 	delete(n.contacts, contact)
 	n.cache.Forget(contact)
-	for c := range n.owned {
+	for c, o := range n.owned {
 		if c.Contact.Addr() == contact {
+			n.open(o)
 			delete(n.owned, c)
 		}
 	}
@@ -262,6 +272,14 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 		}
 		n.syncQuietly(c)
 	}
+	if bound {
+		return
+	}
+	for c := range n.owned { // those that went the client's way
+		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+			n.syncQuietly(c)
+		}
+	}
 }
 
 // CanRelay reports whether a connection of the contact address can be relayed to
@@ -288,7 +306,8 @@ func (n *Node) Knows(c Conn) bool {
 // likeliest first.
 func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 	var out []netip.Addr
-	bound := n.bound[c.Flow().ClientFlow()]
+	o := n.owned[c]
+	bound := n.bound[c.Flow().ClientFlow()] && (o == nil || !o.away)
 	add := func(a netip.Addr) {
 		if a.IsValid() && (a != n.cfg.Self || ct.active || bound) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
 			out = append(out, a)
@@ -297,7 +316,7 @@ func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 	if bound {
 		add(n.cfg.Self)
 	}
-	if o := n.owned[c]; o != nil && o.bound && o.anchor != n.cfg.Self {
+	if o != nil && o.bound && o.anchor != n.cfg.Self {
 		// The client's packets go there, whoever is contact node.
 		add(o.anchor)
 		return out

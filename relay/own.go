@@ -13,10 +13,13 @@ type own struct {
 	anchor   netip.Addr // where it is registered, ourselves at the contact node
 	former   netip.Addr // the anchor before, whose late packets are still taken
 	bound    bool       // the anchor is the one that the client is bound to
+	away     bool       // the client's binding here is about to end: another must be the anchor
 	live     bool       // its packets come here, or may at any moment
 	held     bool       // nothing goes in or out
 	lost     bool       // another replica has registered it: we are silent
 	busy     bool       // an update is under way
+	halfOpen bool       // only its SYN is known
+	untold   bool       // its anchor chose us, and has not heard that we have it
 	marked   time.Time  // until then the number is the acceptor's to choose
 	missed   int        // times that a bound anchor could not be reached, one after the other
 	renew    time.Time
@@ -94,6 +97,10 @@ func (n *Node) via(c Conn) dataplane.RouteKind {
 	return dataplane.Tunnelled
 }
 
+// unknownRoute stands for what the data plane has after it failed: no route that is
+// wanted equals it.
+var unknownRoute = dataplane.Route{Kind: ^dataplane.RouteKind(0)}
+
 // sync makes the route of a connection what its state says. The lock is held.
 func (n *Node) sync(c Conn) error {
 	want, some := n.route(c)
@@ -101,7 +108,7 @@ func (n *Node) sync(c Conn) error {
 	switch {
 	case some && (!had || want != have):
 		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
-			delete(n.routes, c) // unknown: the next sync tries again
+			n.routes[c] = unknownRoute // the next sync tries again
 			return err
 		}
 		n.routes[c] = want
@@ -158,6 +165,9 @@ func (n *Node) ownOf(c Conn) (*own, error) {
 // drop forgets a record; what the anchor's half says of the connection counts
 // again. The lock is held.
 func (n *Node) drop(c Conn) {
+	if o := n.owned[c]; o != nil {
+		n.open(o)
+	}
 	delete(n.owned, c)
 	n.syncQuietly(c)
 }

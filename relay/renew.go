@@ -29,6 +29,12 @@ func (n *Node) sweep() {
 	}
 	var due []Conn
 	for c, o := range n.owned {
+		if o.halfOpen {
+			if !now.Before(o.expires) {
+				n.drop(c)
+			}
+			continue
+		}
 		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
@@ -136,13 +142,26 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	if o == nil || o.sequence != r.Sequence || o.busy || n.deps.Now().Before(o.marked) {
 		return // it went on meanwhile
 	}
+	untold := o.untold
+	o.untold = false
+	if untold && res.Status == mipv6.StatusSequenceOutOfWindow {
+		n.remade(r.Conn)
+		return
+	}
 	switch res.Status {
 	case mipv6.StatusAccepted:
 		o.settle(node)
 		o.granted(n.deps.Now(), res)
+		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
+			s.kind, s.until = late, n.deps.Now().Add(seamLinger)
+			n.seams[r.Conn] = s
+		}
 	case mipv6.StatusSequenceOutOfWindow, mipv6.StatusAdministrativelyProhibited:
 		n.log.Warn("connection is relayed to another replica", "connection", r.Conn.String(), "anchor", node, "last", res.Last)
 		o.lost = true
+		if n.seams[r.Conn].kind == through {
+			delete(n.seams, r.Conn)
+		}
 		o.renew = n.deps.Now().Add(n.cfg.Lifetime)
 	default:
 		return // again at the next sweep

@@ -16,6 +16,8 @@ type seam struct {
 	kind  seamKind
 	peer  netip.Addr          // the other side of the handoff
 	via   dataplane.RouteKind // of a donor: how its own packets went
+	relay netip.Addr          // of a donor: who relayed to it, if anybody did
+	heard bool                // of a donor: the acceptor was heard
 	until time.Time           // when it ends by itself; zero: when the handoff says so
 }
 
@@ -24,7 +26,9 @@ type seamKind uint8
 const (
 	expecting seamKind = iota // acceptor: the client may come
 	coming                    // acceptor: the donor has frozen it
+	through                   // acceptor: it is here, and speaks through the donor
 	diverting                 // donor: it is on its way, or was
+	halted                    // donor: the acceptor is not heard any more
 	late                      // acceptor: it is here, and the donor still sends on what it gets
 )
 
@@ -85,20 +89,79 @@ func (n *Node) expected(donor netip.Addr) (count int) {
 func (n *Node) Open(c Conn, donor netip.Addr) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s, ok := n.seams[c]; !ok || s.kind != expecting && s.kind != coming {
+	if s, ok := n.seams[c]; !ok || s.kind != expecting && s.kind != coming && s.kind != through {
 		return nil // nothing was kept
 	}
 	return n.setSeam("open", c, seam{kind: late, peer: donor, until: n.deps.Now().Add(seamLinger)})
 }
 
-// Divert sends what comes for a connection to its acceptor, until Left or Undo.
+// CanSpeak reports whether a connection that is relayed, of this mark, can live here
+// before it is registered: what it sends goes through its donor, and so its donor
+// knows whether it was heard. Where this is the anchor registering takes no time.
+func (n *Node) CanSpeak(c Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[c.Contact.Addr()]
+	return ct != nil && !ct.active && n.keeps() && n.seams[c].kind == coming && n.seams[c].peer.IsValid()
+}
+
+// Through lets in what was kept: the endpoint lives, and speaks through the donor
+// until Open.
+func (n *Node) Through(c Conn, donor netip.Addr) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.setSeam("through", c, seam{kind: through, peer: donor, until: n.deps.Now().Add(expectFor)})
+}
+
+// Halt, at the donor, ends that the acceptor is heard, and tells whether it was. If
+// so it is heard on: the connection is its own. If not, or if that is not known,
+// nothing goes to it or from it until Divert, Left or Undo, and what comes is kept.
+func (n *Node) Halt(c Conn) (heard bool, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, ok := n.seams[c]
+	if !ok || s.kind != diverting && s.kind != halted {
+		return false, nil
+	}
+	if s.heard {
+		return true, nil
+	}
+	hearer, ok := n.deps.Plane.(dataplane.Hearer)
+	if !ok {
+		return false, &OpError{"halt", c, ErrUnsupported}
+	}
+	s.kind = halted
+	n.seams[c] = s
+	if err := n.sync(c); err != nil {
+		return false, &OpError{"halt", c, err}
+	}
+	if heard, err = hearer.Heard(c.Flow()); err != nil {
+		return false, &OpError{"halt", c, err}
+	}
+	if heard {
+		s.kind, s.heard = diverting, true
+		n.seams[c] = s
+		n.syncQuietly(c)
+	}
+	return heard, nil
+}
+
+// Divert sends what comes for a connection to its acceptor, and what that one sends
+// on, until Left, Halt or Undo.
 func (n *Node) Divert(c Conn, acceptor netip.Addr) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.keeps() {
 		return &OpError{"divert", c, ErrUnsupported}
 	}
-	return n.setSeam("divert", c, seam{kind: diverting, peer: acceptor, via: n.via(c)})
+	s := seam{kind: diverting, peer: acceptor, via: n.via(c)}
+	if plain, some := n.plain(c); some && (plain.Kind == dataplane.Relayed || plain.Kind == dataplane.Direct) {
+		s.relay = plain.Peer
+		if plain.Kind == dataplane.Direct || plain.Peer != acceptor { // which needs nobody to be heard
+			s.via = plain.Kind
+		}
+	}
+	return n.setSeam("divert", c, s)
 }
 
 // Left says that the acceptor has the connection: what is late still goes there for
@@ -107,13 +170,13 @@ func (n *Node) Left(c Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s, ok := n.seams[c]
-	if !ok || s.kind != diverting {
+	if !ok || s.kind != diverting && s.kind != halted {
 		return
 	}
 	if e, anchored := n.cache.Lookup(n.deps.Now(), c); anchored && e.Owner != n.cfg.Self {
 		delete(n.seams, c)
 	} else {
-		s.until = n.deps.Now().Add(seamLinger)
+		s.kind, s.until = diverting, n.deps.Now().Add(seamLinger)
 		n.seams[c] = s
 	}
 	n.syncQuietly(c)
@@ -165,8 +228,15 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 		return plain
 	case s.kind == expecting, s.kind == coming:
 		return dataplane.Route{Kind: dataplane.Held, Keep: true, From: s.peer, Peer: anchor}
+	case s.kind == through:
+		if anchor == s.peer {
+			anchor = netip.Addr{}
+		}
+		return dataplane.Route{Kind: dataplane.Relayed, Peer: s.peer, From: anchor}
 	case s.kind == diverting:
-		return dataplane.Route{Kind: dataplane.RelayTo, Peer: s.peer, Via: s.via, From: anchor}
+		return dataplane.Route{Kind: dataplane.RelayTo, Peer: s.peer, Via: s.via, From: s.relay}
+	case s.kind == halted:
+		return dataplane.Route{Kind: dataplane.Held, Keep: true, Peer: s.relay}
 	}
 	if !some {
 		plain = dataplane.Route{Kind: n.via(c)}
@@ -177,14 +247,38 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 	return plain
 }
 
-// sweepSeams ends those whose time is over.
+// sweepSeams ends those whose time is over. Who could not be registered speaks
+// through its donor as long as it lives.
 func (n *Node) sweepSeams(now time.Time) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	var due []Conn
 	for c, s := range n.seams {
 		if !s.until.IsZero() && !now.Before(s.until) {
+			due = append(due, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range due {
+		used := n.cfg.InUse(c)
+		n.mu.Lock()
+		switch s, ok := n.seams[c]; {
+		case !ok || now.Before(s.until): // it went on meanwhile
+		case used && s.kind == through:
+			s.until = now.Add(expectFor)
+			n.seams[c] = s
+		case s.kind == diverting && n.busy(c, now):
+			s.until = now.Add(seamLinger)
+			n.seams[c] = s
+		default:
 			delete(n.seams, c)
 			n.syncQuietly(c)
 		}
+		n.mu.Unlock()
 	}
+}
+
+// busy tells whether packets of the connection have passed lately. The lock is held.
+func (n *Node) busy(c Conn, now time.Time) bool {
+	last, err := n.deps.Plane.LastUsed(c.Flow())
+	return err == nil && !last.IsZero() && now.Sub(last) < seamLinger
 }

@@ -56,7 +56,7 @@ func seamNet(t *testing.T, now *time.Time, addrs ...netip.Addr) []seamed {
 		if err := plane.SetContact(dataplane.Contact{Home: seamConn.Contact.Addr(), CareOf: a, HomeAgent: seamAgent}); err != nil {
 			t.Fatal(err)
 		}
-		n := New(Config{Self: a, MaxEntries: 8}, Deps{Plane: plane, Peers: neighbour{net, a}, Now: func() time.Time { return *now }})
+		n := New(Config{Self: a, MaxEntries: 8, InUse: func(Conn) bool { return false }}, Deps{Plane: plane, Peers: neighbour{net, a}, Now: func() time.Time { return *now }})
 		n.Add(Contact{Address: seamConn.Contact.Addr(), ContactNodes: addrs[:1], Replicas: addrs})
 		n.SetContactNode(seamConn.Contact.Addr(), addrs[0])
 		net[a] = n
@@ -129,11 +129,11 @@ func TestSeamOfRelayed(t *testing.T) {
 			func() { donor.is(t, "relayed by "+a); acceptor.is(t, "held, kept, accepts from "+d) },
 			func() {
 				anchor.is(t, "relay to "+d+" via tunnelled")
-				donor.is(t, "relay to "+c+" via tunnelled, accepts from "+a)
+				donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
 			},
 			func() {
 				anchor.is(t, "relay to "+c+" via tunnelled")
-				donor.is(t, "relay to "+c+" via tunnelled, accepts from "+a)
+				donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
 				acceptor.is(t, "held and relayed by "+a+", kept, accepts from "+d)
 			},
 			func() { acceptor.is(t, "relayed by "+a+", accepts from "+d) })
@@ -242,4 +242,109 @@ func TestSeamOfBound(t *testing.T) {
 	acceptor.sweepSeams(now)
 	donor.is(t, "none")
 	acceptor.is(t, "none")
+}
+
+// An acceptor may speak through the donor before it is registered. The donor can
+// then take the connection back only as long as nobody heard it.
+func TestSeamThrough(t *testing.T) {
+	const a, d, c = "2001:db8:1::10", "2001:db8:2::10", "2001:db8:3::10"
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+	anchor, donor, acceptor := nodes[0], nodes[1], nodes[2]
+	m, err := anchor.Mark(seamConn)
+	ok(t, err, donor.Start(t.Context(), seamConn, m))
+	if acceptor.CanSpeak(seamConn) {
+		t.Error("a connection that nobody hands over may speak")
+	}
+	ok(t, acceptor.Expect(seamConn, seamDonor, false), donor.Divert(seamConn, seamAcceptor), acceptor.Expect(seamConn, seamDonor, true))
+	if !acceptor.CanSpeak(seamConn) {
+		t.Error("it may not speak through the donor")
+	}
+	ok(t, acceptor.Through(seamConn, seamDonor))
+	acceptor.is(t, "relayed by "+d)
+	donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
+
+	// Nobody has heard it: it can be taken back, and what comes meanwhile is kept.
+	if heard, err := donor.Halt(seamConn); heard || err != nil {
+		t.Fatalf("Halt: %v, %v", heard, err)
+	}
+	donor.is(t, "held and relayed by "+a+", kept")
+	ok(t, donor.Undo(seamConn))
+	donor.is(t, "relayed by "+a)
+
+	// It was heard: it is heard on.
+	ok(t, donor.Divert(seamConn, seamAcceptor))
+	donor.plane.Hear(seamConn.Flow())
+	for range 2 {
+		if heard, err := donor.Halt(seamConn); !heard || err != nil {
+			t.Fatalf("Halt: %v, %v", heard, err)
+		}
+		donor.is(t, "relay to "+c+" via relayed, accepts from "+a)
+	}
+	m, err = donor.Mark(seamConn)
+	ok(t, err, acceptor.Start(t.Context(), seamConn, m))
+	acceptor.is(t, "relayed by "+d+", accepts from "+a)
+	ok(t, acceptor.Open(seamConn, seamDonor))
+	acceptor.is(t, "relayed by "+a+", accepts from "+d)
+}
+
+// Where it is not known whether the acceptor was heard, Halt says so, and it is not
+// heard on.
+func TestSeamHaltFails(t *testing.T) {
+	now := time.Unix(1000, 0)
+	donor := seamNet(t, &now, seamAnchor, seamDonor)[1]
+	if heard, err := donor.Halt(seamConn); heard || err != nil {
+		t.Errorf("Halt of what is not handed over: %v, %v", heard, err)
+	}
+	ok(t, donor.Divert(seamConn, seamAnchor))
+	broken := errors.New("broken")
+	donor.plane.FailWith(func(c planetest.Call) error {
+		if c.Route.Kind == dataplane.Held {
+			return broken
+		}
+		return nil
+	})
+	if _, err := donor.Halt(seamConn); !errors.Is(err, broken) {
+		t.Errorf("Halt: %v", err)
+	}
+	donor.plane.FailWith(nil)
+	ok(t, donor.Undo(seamConn))
+	donor.is(t, "none")
+}
+
+// One that could not be registered is heard through its donor, and goes on trying;
+// if the donor has taken it back by then it is silent.
+func TestSeamUnregistered(t *testing.T) {
+	for name, reclaimed := range map[string]bool{"registered later": false, "taken back": true} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			nodes := seamNet(t, &now, seamAnchor, seamDonor, seamAcceptor)
+			anchor, donor, acceptor := nodes[0], nodes[1], nodes[2]
+			m, err := anchor.Mark(seamConn)
+			ok(t, err, donor.Start(t.Context(), seamConn, m))
+			m, err = donor.Mark(seamConn)
+			ok(t, err, donor.Divert(seamConn, seamAcceptor), acceptor.Expect(seamConn, seamDonor, true), acceptor.Through(seamConn, seamDonor))
+			acceptor.cfg.InUse = func(Conn) bool { return true }
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			anchor.SetContactNode(seamConn.Contact.Addr(), seamDonor) // it is none at the moment
+			if err := acceptor.Start(ctx, seamConn, m); err == nil {
+				t.Fatal("registered at nobody")
+			}
+			anchor.SetContactNode(seamConn.Contact.Addr(), seamAnchor)
+			acceptor.is(t, "relayed by 2001:db8:2::10, accepts from 2001:db8:1::10")
+			if reclaimed {
+				ok(t, donor.Reclaim(t.Context(), seamConn, m), donor.Undo(seamConn))
+			}
+			acceptor.sweep()
+			acceptor.work.Wait()
+			if reclaimed {
+				acceptor.is(t, "held")
+				donor.is(t, "relayed by 2001:db8:1::10")
+			} else {
+				acceptor.is(t, "relayed by 2001:db8:1::10, accepts from 2001:db8:2::10")
+				anchor.is(t, "relay to 2001:db8:3::10 via tunnelled")
+			}
+		})
+	}
 }

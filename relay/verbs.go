@@ -58,7 +58,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 			o.granted(now, res)
 		}
 	}
-	o.marked = now.Add(markHold)
+	o.marked, o.untold = now.Add(markHold), false
 	return Mark{o.sequence, o.anchor, o.bound}, nil
 }
 
@@ -88,7 +88,12 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 		defer n.mu.Unlock()
 		if n.owned[c] == o {
 			o.live = false
-			if o.held {
+			var overtaken *SequenceError
+			if n.seams[c].kind == through && !errors.As(err, &overtaken) {
+				// It lives here, and is heard through its donor: it goes on trying,
+				// with this number, which nobody else can use after it.
+				o.live, o.sequence, o.renew = true, m.Sequence+1, time.Time{}
+			} else if o.held {
 				n.syncQuietly(c)
 			} else {
 				n.drop(c)
@@ -118,6 +123,7 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 		n.drop(c)
 		return nil, ErrNoAnchor
 	}
+	n.open(o)
 	o.live, o.held, o.lost, o.former = true, false, false, netip.Addr{}
 	o.settle(nodes[0])
 	o.former = netip.Addr{}
@@ -146,10 +152,22 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	if n.owned[c] != o {
 		return ErrClosed // the contact address was removed meanwhile
 	}
-	o.sequence, o.marked = sequence, time.Time{}
+	n.open(o)
+	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
 	o.live, o.lost, o.held = true, false, false
 	o.granted(n.deps.Now(), res)
 	return n.sync(c)
+}
+
+// Straight says that a connection is served here and that its client sends here by
+// itself, whoever had it relayed before.
+func (n *Node) Straight(c Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Owner != n.cfg.Self {
+		n.cache.remove(c)
+		n.drop(c)
+	}
 }
 
 // Finish forgets a connection that another replica serves now.
@@ -201,6 +219,21 @@ func (n *Node) Bind(ctx context.Context, c Conn) error {
 	return nil
 }
 
+// Withdraw is Bind for a connection of a client that is bound here and soon will not
+// be any more.
+func (n *Node) Withdraw(ctx context.Context, c Conn) error {
+	n.mu.Lock()
+	o, err := n.ownOf(c)
+	if err == nil {
+		o.away = true
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return &OpError{"withdraw", c, err}
+	}
+	return n.Bind(ctx, c)
+}
+
 // Hold stops a connection's packets at this replica, both ways, in silence.
 func (n *Node) Hold(c Conn) error {
 	n.mu.Lock()
@@ -226,6 +259,7 @@ func (n *Node) Unhold(c Conn) error {
 	}
 	o.held = false
 	if !o.live && !o.busy {
+		n.open(o)
 		delete(n.owned, c)
 	}
 	if err := n.sync(c); err != nil {

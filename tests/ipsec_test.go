@@ -2,30 +2,20 @@ package tests
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/vanycast/vanycast/mipv6/ipsec/keyfile"
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
 // associations are those of a key file, for tshark.
-func associations(t *testing.T, file string) (out []lab.Association) {
+func associations(t *testing.T, file string) []lab.Association {
 	t.Helper()
-	_, generations, _, err := keyfile.Open(file)
+	all, err := cluster.Associations(file)
 	must(t, err)
-	for _, g := range generations {
-		for _, a := range g.Associations {
-			out = append(out, lab.Association{SPI: a.SPI, Algorithm: string(g.Algorithm), Key: hex.EncodeToString(a.Key.Expose())})
-		}
-	}
-	if len(out) == 0 {
-		t.Fatalf("no keys in %s", file)
-	}
-	return out
+	return all
 }
 
 // counter is one of a daemon's.
@@ -67,26 +57,8 @@ func TestIPsecRequired(t *testing.T) {
 			judge()
 
 			must(t, home.Stop())
-			clear, err := home.Frames(ctx, fmt.Sprintf("mipv6 && ipv6.src != %s && ipv6.dst != %s", cluster.AddressOf("modern"), cluster.AddressOf("modern")))
-			must(t, err)
-			for _, f := range clear {
-				t.Errorf("in clear: %s", f)
-			}
-			home.Decrypt(associations(t, c.Keys("glass", "echo", "glass"))...)
-			for _, want := range []struct{ what, filter string }{
-				{"Binding Update after the Home Address option", "esp && mip6.mhtype == 5 && ipv6.opt.mipv6.home_address"},
-				{"Binding Acknowledgement after the type 2 routing header", "esp && mip6.mhtype == 6 && ipv6.routing.type == 2"},
-				{"Home Test Init in a tunnel", "esp && mip6.mhtype == 1 && ipv6.src == " + lab.ContactAddress},
-				{"Home Test in a tunnel", "esp && mip6.mhtype == 3 && ipv6.dst == " + lab.ContactAddress},
-			} {
-				if n, err := home.Count(ctx, want.filter); err != nil || n == 0 {
-					t.Errorf("%s: %d frames, %v", want.what, n, err)
-				}
-			}
-			for _, bad := range []string{"esp && !mipv6", "esp.icv_bad == 1", "esp && !(esp.icv_good == 1)"} {
-				if frames, err := home.Frames(ctx, bad); err != nil || len(frames) > 0 {
-					t.Errorf("%s: %v, %q", bad, err, frames)
-				}
+			if err := cluster.JudgeIPsec(ctx, home, "modern", associations(t, c.Keys("glass", "echo", "glass"))); err != nil {
+				t.Error(err)
 			}
 			if n := s.counter(ctx, t, "ha", "ipsec.dropped_unprotected") + s.counter(ctx, t, "glass", "ipsec.dropped_unprotected"); n != 0 {
 				t.Errorf("%d messages came in clear", n)

@@ -103,9 +103,9 @@ func addressOf(t *testing.T, host string) netip.Addr {
 	return site.Addr
 }
 
-// boundTo waits until a client has its binding at a replica, and no other one
+// boundOnlyTo waits until a client has its binding at a replica, and no other one
 // thinks that it has it.
-func (s *site) boundTo(ctx context.Context, t *testing.T, client, replica string) {
+func (s *site) boundOnlyTo(ctx context.Context, t *testing.T, client, replica string) {
 	t.Helper()
 	who := addressOf(t, client)
 	ctx, cancel := context.WithTimeoutCause(ctx, cluster.AnswerTime, fmt.Errorf("%s not bound to %s within %v", client, replica, cluster.AnswerTime))
@@ -155,7 +155,7 @@ func TestSeveralConnectionsMoveTogether(t *testing.T) {
 		sessions[name] = s.telnetFrom(ctx, t, s.Modern)
 		must(t, sessions[name].Say(ctx, name))
 	}
-	s.boundTo(ctx, t, "modern", "glass")
+	s.boundOnlyTo(ctx, t, "modern", "glass")
 	from := "glass"
 	for _, to := range []string{"reich", "adams", "glass"} {
 		s.moveAll(ctx, t, "modern", from, to, len(sessions))
@@ -166,7 +166,7 @@ func TestSeveralConnectionsMoveTogether(t *testing.T) {
 			}
 			must(t, session.Say(ctx, "at "+to))
 		}
-		s.boundTo(ctx, t, "modern", to)
+		s.boundOnlyTo(ctx, t, "modern", to)
 		from = to
 	}
 	for name, session := range sessions {
@@ -177,7 +177,7 @@ func TestSeveralConnectionsMoveTogether(t *testing.T) {
 	for _, session := range sessions {
 		must(t, session.Moved(ctx))
 	}
-	s.boundTo(ctx, t, "modern", "adams")
+	s.boundOnlyTo(ctx, t, "modern", "adams")
 	sessions["four"] = s.telnetFrom(ctx, t, s.Modern)
 	if by := sessions["four"].Served; by != "adams" {
 		t.Errorf("the fourth is served by %s", by)

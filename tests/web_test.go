@@ -3,8 +3,7 @@ package tests
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -60,8 +59,8 @@ func TestApacheBehindProxy(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t, cluster.WithServices(cluster.Service{Name: "www", Contact: contactAt(80)}))
 	for _, name := range lab.Replicas() {
-		startApache(t, s, name)
-		_, err := s.StartServer(name, "vanyproxy", "-g", s.Socket(name), "-a", "8080", "-s", "::1")
+		must(t, s.StartApache(ctx, name, map[string]string{"name": name + "\n", "large": largeFile}))
+		_, err := s.StartServer(name, "vanyproxy", "-g", s.Socket(name), "-a", strconv.Itoa(cluster.ApachePort), "-s", "::1")
 		must(t, err)
 	}
 	must(t, s.WaitServing(ctx, s.daemons, "www"))
@@ -94,37 +93,3 @@ func TestApacheBehindProxy(t *testing.T) {
 
 // largeFile is more than the socket buffers on the way hold.
 var largeFile = strings.Repeat("All work and no proxy makes a dull server.\n", 100_000)
-
-// startApache runs Apache on a host's ::1, port 8080.
-func startApache(t *testing.T, s *site, host string) {
-	t.Helper()
-	dir := filepath.Join(s.Public(), "apache-"+host)
-	must(t, os.MkdirAll(filepath.Join(dir, "www"), 0o755))
-	must(t, os.WriteFile(filepath.Join(dir, "www", "name"), []byte(host+"\n"), 0o644))
-	must(t, os.WriteFile(filepath.Join(dir, "www", "large"), []byte(largeFile), 0o644))
-	modules := "/usr/lib/apache2/modules/"
-	conf := fmt.Sprintf(`ServerRoot %[1]s
-ServerName %[2]s
-PidFile %[1]s/pid
-ErrorLog %[1]s/error.log
-Listen [::1]:8080
-LoadModule mpm_event_module %[3]smod_mpm_event.so
-LoadModule authz_core_module %[3]smod_authz_core.so
-User nobody
-Group nogroup
-StartServers 1
-DocumentRoot %[1]s/www
-<Directory %[1]s/www>
-	Require all granted
-</Directory>
-`, dir, host, modules)
-	file := filepath.Join(dir, "apache.conf")
-	must(t, os.WriteFile(file, []byte(conf), 0o644))
-	_, err := s.Lookup(host).Start([]string{"apache2", "-f", file, "-DFOREGROUND"}, lab.LogName(host+"-apache.log"))
-	must(t, err)
-	ctx := testContext(t, 20*time.Second)
-	must(t, lab.WaitFor(ctx, func() error {
-		_, err := s.Lookup(host).Output(ctx, "curl", "-sS", "--fail", "http://[::1]:8080/name")
-		return err
-	}))
-}

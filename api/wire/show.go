@@ -50,6 +50,8 @@ type Replica struct {
 	Error     string     `json:"error,omitempty"`
 	Accepted  uint64     `json:"accepted"` // handoffs from here
 	Failed    uint64     `json:"failed"`
+	Steered   uint64     `json:"steered"`            // new connections sent there by us as contact node
+	Standing  string     `json:"standing,omitempty"` // what it says of itself: listening, full, draining, steered
 }
 
 // Client is one client's connection.

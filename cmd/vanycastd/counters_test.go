@@ -9,6 +9,7 @@ import (
 	"github.com/vanycast/vanycast/handoff"
 	"github.com/vanycast/vanycast/mipv6/dataplane/planetest"
 	"github.com/vanycast/vanycast/peer"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // Parts have names in common, and each keeps its own.
@@ -39,9 +40,11 @@ func TestDocumentedCounters(t *testing.T) {
 	if len(named) < 15 {
 		t.Fatalf("only %d counters found", len(named))
 	}
-	// Those of these two are told by what they return, the others' by constants.
+	plane := planetest.New()
+	// Those of these are told by what they return, the others' by constants.
 	returned := map[string]map[string]uint64{
 		"handoff": new(handoff.Agent).Counters(), "peers": new(peer.Node).Counters(), "signalling": new(signalling).counters(),
+		"relay": relay.New(relay.Config{}, relay.Deps{Plane: plane}).Counters(),
 	}
 	constants := map[string]string{
 		"anycast": "../../anycast/counters.go", "home_agent": "../../mipv6/homeagent/counters.go",

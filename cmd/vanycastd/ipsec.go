@@ -9,13 +9,14 @@ import (
 	"github.com/vanycast/vanycast/mipv6/ipsec"
 	"github.com/vanycast/vanycast/mipv6/ipsec/keyfile"
 	"github.com/vanycast/vanycast/mipv6/mhsock"
+	"github.com/vanycast/vanycast/mipv6/xfrm"
 )
 
 // openMobility opens the sockets for Mobility Headers, and puts the IPsec policy
 // between them and the roles where the configuration has one.
-func (d *host) openMobility() error {
+func (d *host) openMobility(closing func(func() error)) error {
 	var err error
-	if d.ipsec, err = d.openIPsec(); err != nil {
+	if d.ipsec, err = d.openIPsec(closing); err != nil {
 		return err
 	}
 	socket, err := mhsock.Open(d.log)
@@ -23,7 +24,11 @@ func (d *host) openMobility() error {
 		return err
 	}
 	d.mh = socket
-	if d.ipsec == nil {
+	switch {
+	case d.ipsec == nil:
+		return nil
+	case d.planeKind == conf.DataPlaneXFRM:
+		d.mh = ipsec.NewKernelConn(d.ipsec, socket)
 		return nil
 	}
 	esp, err := mhsock.OpenESP(d.log)
@@ -39,8 +44,8 @@ func (d *host) openMobility() error {
 }
 
 // openIPsec reads the keys and makes the policy; nil if nothing is to be
-// protected.
-func (d *host) openIPsec() (*ipsec.Endpoint, error) {
+// protected. Where the kernel does Mobile IPv6 it does ESP, too; else we do.
+func (d *host) openIPsec(closing func(func() error)) (*ipsec.Endpoint, error) {
 	cfg := ipsec.Config{Logger: d.log}
 	if h := d.cfg.HomeAgent; h != nil && h.IPsec == conf.IPsecRequired {
 		var err error
@@ -58,15 +63,18 @@ func (d *host) openIPsec() (*ipsec.Endpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pair.Side == ipsec.HomeAgent {
-			if _, ok := d.plane.(dataplane.Taker); !ok {
-				return nil, errors.New(`[[ipsec]] at a home agent needs node.dataplane = "bpf": only there can Mobility Headers to home addresses be protected`)
-			}
-		}
 		cfg.Pairs = append(cfg.Pairs, pair)
 	}
 	if len(cfg.Pairs) == 0 && len(cfg.Contacts) == 0 && !cfg.HomeAgent.IsValid() {
 		return nil, nil
+	}
+	if d.planeKind == conf.DataPlaneXFRM {
+		kernel, err := xfrm.NewESP()
+		if err != nil {
+			return nil, fmt.Errorf(`%w; with node.dataplane = "bpf" the daemon does ESP itself`, err)
+		}
+		closing(kernel.Close)
+		cfg.Kernel = kernel
 	}
 	return ipsec.New(cfg)
 }
@@ -98,7 +106,7 @@ func (d *host) ipsecPair(p conf.IPsec) (ipsec.PairConfig, error) {
 // homePlane is the home agent's data plane.
 func (d *host) homePlane() dataplane.Plane {
 	if d.ipsec == nil {
-		return d.plane
+		return d.planeFor()
 	}
-	return ipsec.NewPlane(d.ipsec, d.plane)
+	return ipsec.NewPlane(d.ipsec, d.planeFor())
 }

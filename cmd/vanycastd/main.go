@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,15 @@ const (
 	defaultConfig = "/etc/vanycast/vanycast.toml"
 )
 
+// gcPercent lets the heap grow to some megabytes more than Go would: the daemon's
+// is small, and in a burst of handoffs it would be collected many times a second.
+// GOGC in the environment has its way.
+const gcPercent = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 

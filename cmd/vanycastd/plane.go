@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"github.com/vanycast/vanycast/conf"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
@@ -27,7 +28,7 @@ func openPlane(cfg *conf.Config, logger *slog.Logger) (dataplane.Plane, conf.Dat
 		if err := tcbpf.CleanUp(iface, logger); err != nil {
 			return nil, err
 		}
-		return xfrm.New(xfrm.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg)})
+		return xfrm.New(xfrm.Config{Interface: iface, Logger: logger, IgnoreHomeAddress: ignore, MaxTunnels: maxTunnels(cfg), Protected: protected(cfg)})
 	}
 	byBPF := func() (dataplane.Plane, error) {
 		if err := xfrm.CleanUp(iface, logger); err != nil {
@@ -73,6 +74,16 @@ func choosePlane(wanted conf.DataPlane, byKernel, byBPF opener) (dataplane.Plane
 		return nil, "", fmt.Errorf("this kernel has neither Mobile IPv6 (%s) nor what eBPF needs (%s): %w", noMobileIPv6.Option, noBPF.Option, err)
 	}
 	return nil, "", err
+}
+
+// protected are this replica's contact addresses with IPsec.
+func protected(cfg *conf.Config) (contacts []netip.Addr) {
+	for _, p := range cfg.IPsec {
+		if cfg.IPsecReplica(p) {
+			contacts = append(contacts, p.ContactAddress)
+		}
+	}
+	return contacts
 }
 
 // maxTunnels is how many home agent bindings the data plane must hold; 0, its

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -66,6 +65,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Connected:   r.connected,
 		Shared:      r.shared,
 		Connections: r.connections,
+		Choose:      r.choose,
 		Logger:      d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
 	if err != nil {
@@ -77,12 +77,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		defer cancel()
 		err := r.anycast.Close(ctx)
 		stop()
-		if errors.Is(err, context.DeadlineExceeded) {
-			// Nobody answered. What they hold for us expires.
-			d.log.Warn("bindings not taken back", "err", err)
-			return nil
-		}
-		return err
+		return d.tolerate(err)
 	})
 	r.peers.Handle(peer.KindHomeTest, r.anycast.HandleHomeTest)
 	r.peers.Handle(peer.KindRefresh, r.anycast.HandleRefresh)
@@ -93,6 +88,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindBound, r.anycast.HandleBound)
 	r.peers.Handle(peer.KindContact, election.Handler(r.elector))
 
+	r.peers.Handle(peer.KindStanding, r.standing)
 	r.agent = handoff.New(handoff.Deps{
 		Self:    d.careOf(),
 		Peers:   r.peers,
@@ -148,6 +144,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		var err error
 		address, err = r.anycast.Passive(ctx, anycast.Contact{
 			Address: s.ContactAddress, HomeAgent: s.HomeAgent, ContactNodes: s.ContactNodes, Replicas: s.Replicas,
+			Steer:        r.steered(s.ContactAddress),
 			Direct:       s.ReturnPath == conf.ReturnDirect,
 			HomeLifetime: s.HomeLifetime, BindingLifetime: s.BindingLifetime,
 		})
@@ -167,6 +164,7 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Policy:        s.Policy,
 		NeverSelf:     s.NeverSelf,
 		ContactOnly:   s.ContactOnly,
+		Steer:         s.Steer && r.d.steers(),
 		ClearOnClose:  s.ClearBindingOnClose,
 		Replicas:      s.Replicas,
 		Self:          r.d.careOf(),
@@ -176,8 +174,12 @@ func (r *replica) openService(s *conf.Service, closing func(func() error), start
 		Agent:    r.agent,
 		Address:  handoff.AnycastBinder{Address: address},
 		Relay:    address,
+		Fallback: address,
 		Live:     r.liveOf(s.ContactAddress),
 		SameHost: framework.OnThisHost,
+		Steered:  address.Steered,
+		Ask:      r.ask,
+		Failed:   address.ReplicaFailed,
 		Observe:  r.observe,
 		Logger:   r.d.log,
 	})

@@ -29,6 +29,7 @@ type host struct {
 	started time.Time
 
 	plane         dataplane.Plane
+	rolePlanes    []*rolePlane // of the roles that listen to its events
 	planeKind     conf.DataPlane
 	mh            mhsock.Conn
 	ipsec         *ipsec.Endpoint     // nil if nothing is protected
@@ -80,7 +81,7 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		return err
 	}
 	closing(d.plane.Close)
-	if err := d.openMobility(); err != nil {
+	if err := d.openMobility(closing); err != nil {
 		return err
 	}
 	closing(d.mh.Close)
@@ -110,6 +111,8 @@ func run(ctx context.Context, cfg *conf.Config, logger *slog.Logger) (err error)
 		}
 	}
 	stopReceiving = d.receive(start)
+	stopEvents := start("data plane events", d.planeEvents)
+	closing(func() error { stopEvents(); return nil })
 
 	if d.api, err = api.New(api.Config{Socket: cfg.API.Socket, Group: cfg.API.Group, Logger: logger}, d); err != nil {
 		return err
@@ -141,7 +144,7 @@ func (d *host) openCorrespondent() (err error) {
 	if c := d.cfg.Correspondent; c != nil {
 		cfg.MaxBindings = c.MaxBindings
 	}
-	d.correspondent, err = correspondent.New(cfg, correspondent.Deps{Plane: d.plane, MH: d.mh, Logger: d.log})
+	d.correspondent, err = correspondent.New(cfg, correspondent.Deps{Plane: d.planeFor(), MH: d.mh, Logger: d.log})
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"net"
 	"net/http"
 	"os"
@@ -12,8 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/vanycast/vanycast/api/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -21,8 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts run the command as its users do. `daemon FOLDER` starts a local
-// API at $VANYCAST_SOCKET which answers /v1/NAME with FOLDER/NAME.json, a request
-// to hand a client off with FOLDER/handoff-TARGET.json, and 404 if there is none.
+// API at $VANYCAST_SOCKET, in the place of the last, which answers GET of …/NAME
+// with FOLDER/NAME.json, POST with FOLDER/POST/NAME.json, and 404 if there is none.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -46,22 +43,18 @@ func daemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: daemon FOLDER")
 	}
+	os.Remove(ts.Getenv("VANYCAST_SOCKET"))
 	ln, err := net.Listen("unix", ts.Getenv("VANYCAST_SOCKET"))
 	ts.Check(err)
 	dir := ts.MkAbs(args[0])
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := strings.CutPrefix(r.URL.Path, "/v1/")
-		var request wire.HandoffRequest
-		if r.Method == http.MethodPost && r.URL.Path == wire.PathHandoff && json.NewDecoder(r.Body).Decode(&request) == nil {
-			name += "-" + request.To.String()
+		folder := dir
+		if r.Method == http.MethodPost {
+			folder = filepath.Join(dir, "POST")
 		}
-		b, err := os.ReadFile(filepath.Join(dir, filepath.Base(name)+".json"))
-		if request.To.IsValid() && err != nil {
-			w.WriteHeader(http.StatusNotFound)
-			w.Write([]byte(`{"error":"no connection of it is served here"}`))
-			return
-		}
-		if !ok || err != nil || r.Method == http.MethodPost && !request.To.IsValid() {
+		b, err := os.ReadFile(filepath.Join(folder, filepath.Base(name)+".json"))
+		if !ok || err != nil || r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.WriteHeader(http.StatusNotFound)
 			b = []byte(`{"error":"this host has no such role"}`)
 		}

@@ -48,7 +48,7 @@ func (b *binder) update(client netip.Addr, sequence uint16) (careOf netip.Addr) 
 }
 
 // Alone: a binding moves all.
-func (b *binder) Alone() bool { return false }
+func (b *binder) Alone() bool { return b.h.w.Relayed }
 
 // Immobile: all clients have Mobile IPv6.
 func (b *binder) Immobile() bool { return false }
@@ -106,7 +106,7 @@ func (b *binder) Start(ctx context.Context, client, _ netip.Addr, mark []byte) e
 		return fmt.Errorf("%w: %w", handoff.ErrUntouched, err)
 	}
 	if owner := b.update(client, binary.BigEndian.Uint16(mark)+1); owner != b.h.addr {
-		return fmt.Errorf("sequence number out of window: client is bound to %s", owner)
+		return fmt.Errorf("%w: sequence number out of window: client is bound to %s", handoff.ErrTaken, owner)
 	}
 	return b.h.w.fault(b.h.addr, "start-unheard")
 }
@@ -138,15 +138,31 @@ func (b *binder) Bind(_ context.Context, client netip.Addr) error {
 }
 
 func (b *binder) Expect(donor netip.Addr, _ bool) error {
-	return b.seam("expect", func(s *seam) { s.expects = donor })
+	return b.seam("expect", func(s *seam) { *s = seam{expects: donor} })
 }
 
 func (b *binder) Open(netip.Addr) error {
-	return b.seam("open", func(s *seam) { s.expects = netip.Addr{} })
+	return b.seam("open", func(s *seam) { s.expects, s.through = netip.Addr{}, netip.Addr{} })
+}
+
+// CanSpeak: where the world is so.
+func (b *binder) CanSpeak([]byte) bool { return b.h.w.Relayed }
+
+func (b *binder) Through(donor netip.Addr) error {
+	return b.seam("through", func(s *seam) { *s = seam{through: donor} })
 }
 
 func (b *binder) Divert(acceptor netip.Addr) error {
-	return b.seam("divert", func(s *seam) { s.diverts = acceptor })
+	return b.seam("divert", func(s *seam) { *s = seam{diverts: acceptor} })
+}
+
+func (b *binder) Halt() (heard bool, err error) {
+	err = b.seam("halt", func(s *seam) {
+		if heard = s.heard; !heard {
+			s.diverts = netip.Addr{}
+		}
+	})
+	return heard, err
 }
 
 func (b *binder) Left() {}
@@ -157,16 +173,24 @@ func (b *binder) seam(op string, change func(*seam)) error {
 	if err := b.h.w.fault(b.h.addr, op); err != nil {
 		return err
 	}
-	b.h.mu.Lock()
-	defer b.h.mu.Unlock()
-	s := b.h.seams[b.conn]
+	w := b.h.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	here := place{b.h.addr, b.conn}
+	s := w.seams[here]
 	change(&s)
-	b.h.seams[b.conn] = s
+	w.seams[here] = s
+	w.check(b.conn)
 	return nil
 }
 
 // seam is what a host does with the packets of a connection that moves.
-type seam struct{ expects, diverts netip.Addr }
+type seam struct {
+	expects netip.Addr // keeps those of this donor
+	through netip.Addr // speaks through this donor
+	diverts netip.Addr // sends them to this acceptor
+	heard   bool       // and has sent some of its on
+}
 
 // Expects is the donor whose packets of the connection the host keeps; Diverts the
 // acceptor to which it sends them. The zero Addr is nobody.
@@ -180,9 +204,9 @@ func (h *Host) Diverts(contact, client netip.AddrPort) netip.Addr {
 }
 
 func (h *Host) seam(contact, client netip.AddrPort) seam {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.seams[tuple{contact, client}]
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	return h.w.seams[place{h.addr, tuple{contact, client}}]
 }
 
 func (b *binder) Hold(client netip.Addr) error {

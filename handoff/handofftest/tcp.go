@@ -199,3 +199,31 @@ func (h *Host) Expire(now time.Time) (next time.Time, err error) {
 	}
 	return next, nil
 }
+
+// Guard is handoff.TCP's.
+func (h *Host) Guard(fd int) (handoff.Guard, error) {
+	if err := h.w.fault(h.addr, "guard"); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return &guard{h, h.sockets[fd]}, nil
+}
+
+type guard struct {
+	h *Host
+	s *socket
+}
+
+// Sever closes the socket.
+func (g *guard) Sever() error {
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	if g.s != nil && g.h.sockets[g.s.fd] == g.s {
+		g.h.remove(g.s)
+	}
+	return nil
+}
+
+// Close does nothing.
+func (g *guard) Close() error { return nil }

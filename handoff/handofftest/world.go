@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/vanycast/vanycast/handoff"
@@ -38,15 +39,26 @@ type World struct {
 	Fate func(from, to netip.Addr, kind peer.Kind) Fate
 	// Fault decides whether an operation of a host fails: freeze, extract, thaw,
 	// insert, activate, mark, prepare, routability (only where nothing was
-	// prepared), expect, open, divert, undo, start, start-unheard (the client is bound, the host
+	// prepared), expect, open, through, divert, halt, undo, guard, start, start-unheard (the client is bound, the host
 	// does not learn it), reclaim, bind. nil lets all succeed.
 	Fault func(host netip.Addr, operation string) error
+
+	// Relayed: connections move one by one, and an acceptor can be heard through its
+	// donor before it is bound. Muted: what it sends does not arrive there.
+	Relayed, Muted bool
 
 	mu      sync.Mutex
 	hosts   map[netip.Addr]*Host
 	clients map[binding]*bound
-	live    map[tuple]netip.Addr
+	live    map[tuple]map[netip.Addr]bool // the hosts with a live socket
+	seams   map[place]seam
 	broken  []string
+}
+
+// place is a connection at a host.
+type place struct {
+	host netip.Addr
+	conn tuple
 }
 
 type tuple struct{ local, remote netip.AddrPort }
@@ -61,7 +73,7 @@ type bound struct {
 
 // NewWorld makes a world without hosts.
 func NewWorld() *World {
-	return &World{hosts: make(map[netip.Addr]*Host), clients: make(map[binding]*bound), live: make(map[tuple]netip.Addr)}
+	return &World{hosts: make(map[netip.Addr]*Host), clients: make(map[binding]*bound), live: make(map[tuple]map[netip.Addr]bool), seams: make(map[place]seam)}
 }
 
 // Host is a replica: a handoff.Caller and a handoff.TCP; Anycast gives its
@@ -77,7 +89,6 @@ type Host struct {
 	buried   map[tuple]*grave
 	held     map[binding]bool
 	prepared map[binding]bool
-	seams    map[tuple]seam
 	nextFD   int
 	down     bool
 }
@@ -91,7 +102,7 @@ func (w *World) Host(addr netip.Addr) *Host {
 		h = &Host{
 			w: w, addr: addr, handlers: make(map[peer.Kind]peer.Handler), sockets: make(map[int]*socket),
 			tuples: make(map[tuple]*socket), buried: make(map[tuple]*grave), held: make(map[binding]bool),
-			prepared: make(map[binding]bool), seams: make(map[tuple]seam), nextFD: 3,
+			prepared: make(map[binding]bool), nextFD: 3,
 		}
 		w.hosts[addr] = h
 	}
@@ -108,11 +119,25 @@ func (w *World) Broken() []string {
 	return w.broken
 }
 
-// Owner is the host that has the connection live, the zero Addr for none.
+// Owner is the host that has the connection live and can be heard, the zero Addr
+// for none.
 func (w *World) Owner(local, remote netip.AddrPort) netip.Addr {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.live[tuple{local, remote}]
+	t := tuple{local, remote}
+	for host := range w.live[t] {
+		if w.audible(t, host) {
+			return host
+		}
+	}
+	return netip.Addr{}
+}
+
+// Live is how many hosts have the connection live, heard or not.
+func (w *World) Live(local, remote netip.AddrPort) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.live[tuple{local, remote}])
 }
 
 // BoundTo is the care-of address that the client sends to.
@@ -132,21 +157,46 @@ func (w *World) fault(host netip.Addr, operation string) error {
 	return w.Fault(host, operation)
 }
 
-// setLive notes that a connection is live at a host.
+// setLive notes that a connection is live at a host. It sends something at once, as
+// the kernel does.
 func (w *World) setLive(t tuple, host netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if owner, ok := w.live[t]; ok && owner != host {
-		w.broken = append(w.broken, fmt.Sprintf("%s to %s is live at %s and %s", t.remote, t.local, owner, host))
+	if w.live[t] == nil {
+		w.live[t] = make(map[netip.Addr]bool)
 	}
-	w.live[t] = host
+	w.live[t][host] = true
+	if through := (place{w.seams[place{host, t}].through, t}); through.host.IsValid() && w.audible(t, host) && !w.Muted {
+		s := w.seams[through]
+		s.heard = true
+		w.seams[through] = s
+	}
+	w.check(t)
 }
 
 func (w *World) setDead(t tuple, host netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.live[t] == host {
-		delete(w.live, t)
+	delete(w.live[t], host)
+}
+
+// audible tells whether what a host sends reaches the client, or could: not if it
+// goes through a donor that does not send it on.
+func (w *World) audible(t tuple, host netip.Addr) bool {
+	through := w.seams[place{host, t}].through
+	return !through.IsValid() || w.seams[place{through, t}].diverts == host
+}
+
+// check notes two owners.
+func (w *World) check(t tuple) {
+	var owners []string
+	for host := range w.live[t] {
+		if w.audible(t, host) {
+			owners = append(owners, host.String())
+		}
+	}
+	if len(owners) > 1 {
+		w.broken = append(w.broken, fmt.Sprintf("%s to %s is live at %s", t.remote, t.local, strings.Join(owners, " and ")))
 	}
 }
 

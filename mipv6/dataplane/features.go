@@ -37,6 +37,15 @@ type Batcher interface {
 	SetRoutes([]Change) error
 }
 
+// Hearer is a backend that knows whether the peer that a flow was relayed to was
+// heard.
+type Hearer interface {
+	// Heard tells whether anything that the Peer of a RelayTo route sent has gone
+	// on since the flow had that route. It is asked when the flow has another one: what
+	// is said then stays true. An error is no answer.
+	Heard(Flow) (bool, error)
+}
+
 // ChangeError says which of many changes failed.
 type ChangeError struct {
 	Change Change

@@ -51,7 +51,7 @@ func NewConn(e *Endpoint, clear mhsock.Conn, wire Wire) *Conn {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.loops.Go(func() { c.end(c.pumpClear()) })
 	c.loops.Go(func() { c.end(c.pumpESP()) })
-	c.loops.Go(c.poll)
+	c.loops.Go(func() { e.pollUntil(c.ctx) })
 	return c
 }
 
@@ -147,19 +147,6 @@ func (c *Conn) pass(r mhsock.Received) {
 	select {
 	case c.received <- r:
 	case <-c.ctx.Done():
-	}
-}
-
-func (c *Conn) poll() {
-	t := time.NewTicker(pollEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-c.ctx.Done():
-			return
-		case now := <-t.C:
-			c.endpoint.Poll(now)
-		}
 	}
 }
 

@@ -1,7 +1,8 @@
 // Package ipsec protects what a replica and its home agent say to each other by
-// ESP, as RFC 3776 and RFC 4877 want it, where the kernel cannot: the security
-// policy for Mobility Headers, the security associations of a pair, and a
-// mhsock.Conn that applies both.
+// ESP, as RFC 3776 and RFC 4877 want it: the security policy for Mobility Headers,
+// the security associations of a pair, and a mhsock.Conn that applies both. It
+// does ESP itself (Conn), or has a kernel do it (Kernel, KernelConn); on the wire
+// they are the same.
 //
 //	replica → home agent  Binding Update           transport mode
 //	home agent → replica  Binding Acknowledgement  transport mode
@@ -35,5 +36,6 @@
 // and the other end takes none that it has seen. Store keeps them; numbers are
 // reserved there in blocks before the first of a block is used.
 //
-// Endpoint has no I/O but Store's; Conn is the loop around it.
+// Endpoint has no I/O but Store's and Kernel's; Conn and KernelConn are the loops
+// around it.
 package ipsec

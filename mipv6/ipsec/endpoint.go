@@ -23,6 +23,9 @@ type Config struct {
 	HomeAgent netip.Addr
 	// Logger gets what an operator should know, never a key; default none.
 	Logger *slog.Logger
+	// Kernel, if there is one, does all the rest; then Mark stands for Protect, and
+	// Open and ProtectForwarded are not called.
+	Kernel Kernel
 	// Random makes keys; default crypto/rand.Reader.
 	Random io.Reader
 }
@@ -54,6 +57,9 @@ type Endpoint struct {
 	registered map[netip.Addr]netip.Addr // home agent: home address to care-of address
 	counters   map[string]uint64
 	told       told // who sent in clear what had to be protected
+
+	kernel      Kernel // nil: we do ESP ourselves
+	unprotected uint64 // of the kernel, as of the last poll
 }
 
 // incoming is who a packet is for.
@@ -72,6 +78,7 @@ func New(cfg Config) (*Endpoint, error) {
 		protected: map[netip.Addr]bool{}, registered: map[netip.Addr]netip.Addr{},
 		contacts: slices.Clone(cfg.Contacts), homeAgent: cfg.HomeAgent,
 		counters: newCounters(), told: told{},
+		kernel: cfg.Kernel,
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -84,7 +91,12 @@ func New(cfg Config) (*Endpoint, error) {
 			return nil, err
 		}
 	}
-	return e, nil
+	for _, r := range e.rings {
+		if err := r.reserveAll(); err != nil {
+			return nil, err
+		}
+	}
+	return e, e.declare()
 }
 
 func (e *Endpoint) add(pc PairConfig) error {
@@ -95,6 +107,9 @@ func (e *Endpoint) add(pc PairConfig) error {
 		return fmt.Errorf("ipsec: pair %v is there twice", pc.Pair)
 	}
 	r := &ring{pair: pc.Pair, side: pc.Side, store: pc.Store, reserved: Numbers{}}
+	if e.kernel != nil {
+		r.mark, r.uses = firstMark+uint32(len(e.rings)), map[uint32]KernelUse{}
+	}
 	generations := slices.Clone(pc.Generations)
 	slices.SortFunc(generations, func(a, b Generation) int { return int(int64(a.Number) - int64(b.Number)) })
 	for _, g := range generations {
@@ -164,6 +179,11 @@ func (e *Endpoint) stop(gone []*live) {
 func (e *Endpoint) Poll(now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.kernel != nil {
+		if err := e.pollKernel(now); err != nil {
+			e.log.Error("the kernel's associations", "err", err)
+		}
+	}
 	for _, r := range e.rings {
 		gone, err := r.expire(now)
 		if err != nil {
@@ -172,6 +192,11 @@ func (e *Endpoint) Poll(now time.Time) {
 		e.stop(gone)
 		for _, l := range gone {
 			e.log.Info("old keys forgotten", "contact", r.pair.Home, "care_of", r.pair.CareOf, "generation", l.Number)
+		}
+		if len(gone) > 0 {
+			if err := e.declare(); err != nil {
+				e.log.Error("old keys kept", "err", err)
+			}
 		}
 		if r.dirty || len(gone) > 0 {
 			if err := r.saveNumbers(); err != nil {

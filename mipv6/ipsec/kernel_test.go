@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -56,6 +57,9 @@ func needESP(t *testing.T, h *lab.Host) {
 	t.Helper()
 	out, err := xfrmCommand(t, h, "state", "add", "src", "2001:db8::1", "dst", "2001:db8::2", "proto", "esp", "spi", "256", "mode", "transport",
 		"enc", "cbc(aes)", "0x"+strings.Repeat("00", 16), "auth", "hmac(sha256)", "0x"+strings.Repeat("00", 32))
+	if err == nil {
+		out, err = xfrmCommand(t, h, "state", "delete", "src", "2001:db8::1", "dst", "2001:db8::2", "proto", "esp", "spi", "256")
+	}
 	if err != nil {
 		t.Skipf("CONFIG_INET6_ESP, CONFIG_XFRM_USER or an algorithm is missing: %s", out)
 	}
@@ -188,7 +192,10 @@ func bpf(t *testing.T, h *lab.Host) (p *tcbpf.Plane) {
 
 func native(t *testing.T, h *lab.Host) (p *xfrm.Plane) {
 	t.Helper()
-	if err := h.Do(func() (err error) { p, err = xfrm.New(xfrm.Config{Interface: "eth0"}); return err }); err != nil {
+	if err := h.Do(func() (err error) {
+		p, err = xfrm.New(xfrm.Config{Interface: "eth0", Protected: []netip.Addr{pair.Home}})
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -219,20 +226,82 @@ func exchange(t *testing.T, what string, from, to mhsock.Conn, p mipv6.Packet, m
 	}
 }
 
+// explain logs what a kernel did with packets.
+func explain(t *testing.T, h *lab.Host) {
+	ctx := context.WithoutCancel(t.Context())
+	for _, command := range []string{"cat /proc/net/xfrm_stat", "ip -s xfrm policy", "ip -s xfrm state", "tc -s filter show dev eth0 ingress"} {
+		args := strings.Fields(command)
+		out, err := h.Output(ctx, args[0], args[1:]...)
+		if args[0] == "cat" {
+			var grown []string
+			for line := range strings.Lines(out) {
+				if f := strings.Fields(line); len(f) == 2 && f[1] != "0" {
+					grown = append(grown, line)
+				}
+			}
+			out = strings.Join(grown, "")
+		}
+		t.Logf("%s: %s: %v\n%s", h.Name(), command, err, out)
+	}
+}
+
+// declared is an end whose ESP is the kernel's, told by an Endpoint.
+func declared(t *testing.T, h *lab.Host, side ipsec.Side, g ipsec.Generation) (*ipsec.Endpoint, mhsock.Conn) {
+	t.Helper()
+	var e *ipsec.Endpoint
+	var conn mhsock.Conn
+	if err := h.Do(func() error {
+		kernel, err := xfrm.NewESP()
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() {
+			if err := kernel.Close(); err != nil {
+				t.Error(err)
+			}
+			for _, what := range []string{"state", "policy"} {
+				left, err := h.Output(context.WithoutCancel(t.Context()), "ip", "xfrm", what)
+				if err != nil || strings.Contains(left, "proto esp") {
+					t.Errorf("left behind: %v\n%s", err, left)
+				}
+			}
+		})
+		m := &memory{}
+		if e, err = ipsec.New(ipsec.Config{Kernel: kernel, Pairs: []ipsec.PairConfig{{Pair: pair, Side: side, Generations: []ipsec.Generation{g}, Store: m}}}); err != nil {
+			return err
+		}
+		s, err := mhsock.Open(nil)
+		if err == nil {
+			conn = ipsec.NewKernelConn(e, s)
+		}
+		return err
+	}); err != nil {
+		t.Fatalf("the kernel of %s: %v", h.Name(), err)
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e, conn
+}
+
 // Our ESP and the kernel's are the same on the wire: each end ours and the other
-// the kernel's, both algorithms, all four associations; and tshark, which is
-// neither, opens all of it with the keys.
+// the kernel's, told by ip-xfrm(8) and by an Endpoint, both algorithms, all four
+// associations; and tshark, which is neither, opens all of it with the keys.
 func TestKernel(t *testing.T) {
 	for _, algorithm := range esp.Algorithms() {
 		for side, name := range map[ipsec.Side]string{ipsec.Replica: "our replica", ipsec.HomeAgent: "our home agent"} {
-			t.Run(string(algorithm)+"/"+name, func(t *testing.T) {
-				testKernel(t, algorithm, side)
-			})
+			for by, declare := range map[string]bool{"ip": false, "endpoint": true} {
+				t.Run(string(algorithm)+"/"+name+"/"+by, func(t *testing.T) {
+					testKernel(t, algorithm, side, declare)
+				})
+			}
 		}
 	}
 }
 
-func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side) {
+func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side, declare bool) {
 	k := newKernelNet(t)
 	needESP(t, k.agent)
 	g := generate(t, 1, algorithm)
@@ -246,15 +315,36 @@ func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side) {
 			t.Fatal(err)
 		}
 		p := native(t, k.agent)
-		setTunnel = func() error { return p.SetTunnel(tunnel) }
-		kernelEnd{t, k.agent, g}.agent()
-		replica, agent = open(t, k.replica, e, nil), open(t, k.agent, nil, nil)
+		replica = open(t, k.replica, e, nil)
+		if declare {
+			var end *ipsec.Endpoint
+			end, agent = declared(t, k.agent, ipsec.HomeAgent, g)
+			setTunnel = func() error { return ipsec.NewPlane(end, p).SetTunnel(tunnel) }
+		} else {
+			setTunnel = func() error { return p.SetTunnel(tunnel) }
+			kernelEnd{t, k.agent, g}.agent()
+			agent = open(t, k.agent, nil, nil)
+		}
 	} else {
 		p := bpf(t, k.agent)
 		setTunnel = func() error { return ipsec.NewPlane(e, p).SetTunnel(tunnel) }
-		kernelEnd{t, k.replica, g}.replica()
-		replica, agent = open(t, k.replica, nil, nil), open(t, k.agent, e, p.Taken())
+		agent = open(t, k.agent, e, p.Taken())
+		if declare {
+			if err := native(t, k.replica).SetContact(contact); err != nil {
+				t.Fatal(err)
+			}
+			_, replica = declared(t, k.replica, ipsec.Replica, g)
+		} else {
+			kernelEnd{t, k.replica, g}.replica()
+			replica = open(t, k.replica, nil, nil)
+		}
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			explain(t, k.replica)
+			explain(t, k.agent)
+		}
+	})
 	client := open(t, k.client, nil, nil)
 	capture, err := k.router.Capture("agent", lab.Filter("ip6"))
 	if err != nil {
@@ -304,5 +394,49 @@ func testKernel(t *testing.T, algorithm esp.Algorithm, side ipsec.Side) {
 		}
 		t.Logf("%v: key %x SPI %#x: sequence number, initialisation vector, payload, check value: %q",
 			ipsec.Purpose(i), g.Associations[i].Key.Expose(), spi, rows)
+	}
+}
+
+// What a dead process left in the kernel is gone with the next start, with IPsec or
+// without.
+func TestKernelLeftovers(t *testing.T) {
+	for name, next := range map[string]func() (io.Closer, error){
+		"ESP":   func() (io.Closer, error) { return xfrm.NewESP() },
+		"plane": func() (io.Closer, error) { return xfrm.New(xfrm.Config{Interface: "lo"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := lab.New(t).Host("host")
+			needESP(t, h)
+			if err := h.Do(func() error {
+				dead, err := xfrm.NewESP()
+				if err != nil {
+					return err
+				}
+				defer dead.Close()
+				if err := dead.Declare([]ipsec.KernelPair{{Pair: pair, Side: ipsec.HomeAgent, Mark: 7, Generations: []ipsec.Generation{generate(t, 1, esp.AESGCM)}, Tunnel: true}}); err != nil {
+					return err
+				}
+				for _, want := range []int{4, 0} {
+					out, err := xfrmCommand(t, h, "state")
+					if n := strings.Count(out, "proto esp"); err != nil || n != want {
+						t.Errorf("%d associations, want %d: %v\n%s", n, want, err, out)
+					}
+					out, err = xfrmCommand(t, h, "policy")
+					if n := strings.Count(out, "proto esp"); err != nil || n != want {
+						t.Errorf("%d policies, want %d: %v\n%s", n, want, err, out)
+					}
+					if want > 0 {
+						alive, err := next()
+						if err != nil {
+							return err
+						}
+						defer alive.Close()
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -89,10 +89,15 @@ func (e *Endpoint) open(now time.Time, r mhsock.Received) (Opened, error) {
 	if err != nil {
 		return Opened{}, fmt.Errorf("%v: %w", in.purpose, err)
 	}
-	if in.ring.accepted(now, in.live) {
-		e.log.Info("peer uses keys", "contact", in.ring.pair.Home, "care_of", in.ring.pair.CareOf, "generation", in.live.Number)
-	}
+	e.heard(now, in.ring, in.live)
 	return o, nil
+}
+
+// heard notes that the other end uses a generation.
+func (e *Endpoint) heard(now time.Time, r *ring, l *live) {
+	if r.accepted(now, l) {
+		e.log.Info("peer uses keys", "contact", r.pair.Home, "care_of", r.pair.CareOf, "generation", l.Number)
+	}
 }
 
 func mismatch(format string, args ...any) error {
@@ -214,7 +219,7 @@ func (p Pair) test(r mhsock.Received, next uint8, payload []byte) (mhsock.Receiv
 func (e *Endpoint) Admit(now time.Time, r mhsock.Received) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.mustBeProtected(r) {
+	if !e.mustBeProtected(r) || e.enforced(r) {
 		return nil
 	}
 	e.counters[CounterClearIn]++

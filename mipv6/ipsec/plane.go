@@ -1,6 +1,7 @@
 package ipsec
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
@@ -20,23 +21,24 @@ func NewPlane(e *Endpoint, p dataplane.Plane) *Plane { return &Plane{p, e} }
 // SetTunnel declares a binding of the home agent.
 func (p *Plane) SetTunnel(t dataplane.Tunnel) error {
 	// Known before the first packet can be taken; forgotten if nothing comes of it.
-	before, was := p.endpoint.register(t.Home, t.CareOf)
-	t.Protect = p.endpoint.Protects(t.Home)
-	err := p.Plane.SetTunnel(t)
+	before, was, err := p.endpoint.register(t.Home, t.CareOf)
+	if err == nil {
+		t.Protect = p.endpoint.Protects(t.Home)
+		err = p.Plane.SetTunnel(t)
+	}
 	if err != nil {
 		if was {
-			p.endpoint.register(t.Home, before)
-		} else {
-			p.endpoint.unregister(t.Home)
+			_, _, undo := p.endpoint.register(t.Home, before)
+			return errors.Join(err, undo)
 		}
+		return errors.Join(err, p.endpoint.unregister(t.Home))
 	}
-	return err
+	return nil
 }
 
 // RemoveTunnel removes it.
 func (p *Plane) RemoveTunnel(home netip.Addr) error {
-	p.endpoint.unregister(home)
-	return p.Plane.RemoveTunnel(home)
+	return errors.Join(p.endpoint.unregister(home), p.Plane.RemoveTunnel(home))
 }
 
 // Protects tells whether the Mobility Headers of a home address of this home
@@ -47,16 +49,20 @@ func (e *Endpoint) Protects(home netip.Addr) bool {
 	return e.protected[home]
 }
 
-func (e *Endpoint) register(home, careOf netip.Addr) (before netip.Addr, was bool) {
+func (e *Endpoint) register(home, careOf netip.Addr) (before netip.Addr, was bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before, was = e.registered[home]
 	e.registered[home] = careOf
-	return before, was
+	if was && before == careOf {
+		return before, was, nil
+	}
+	return before, was, e.declare()
 }
 
-func (e *Endpoint) unregister(home netip.Addr) {
+func (e *Endpoint) unregister(home netip.Addr) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.registered, home)
+	return e.declare()
 }

@@ -37,20 +37,32 @@ func (e *Endpoint) Protect(p *mipv6.Packet) (*mipv6.Packet, error) {
 }
 
 func (e *Endpoint) protect(p *mipv6.Packet) (*mipv6.Packet, error) {
+	r, purpose := e.protector(p)
+	switch {
+	case r == nil && e.mustProtect(p):
+		return nil, fmt.Errorf("%w: from %v to %v", ErrClear, p.Src, p.Dst)
+	case r == nil:
+		return p, nil
+	case purpose == TestInit:
+		return r.tunnel(p)
+	}
+	return r.transport(purpose, p)
+}
+
+// protector is the pair that protects a packet of ours, and what as; nil if none
+// does.
+func (e *Endpoint) protector(p *mipv6.Packet) (*ring, Purpose) {
 	for pair, r := range e.rings {
 		switch {
 		case r.side == Replica && p.Src == pair.CareOf && p.Dst == pair.HomeAgent && p.HomeAddress == pair.Home:
-			return r.transport(Update, p)
+			return r, Update
 		case r.side == HomeAgent && p.Src == pair.HomeAgent && p.Dst == pair.CareOf && p.RoutingHome == pair.Home:
-			return r.transport(Acknowledgement, p)
+			return r, Acknowledgement
 		case r.side == Replica && p.Src == pair.Home && !p.HomeAddress.IsValid():
-			return r.tunnel(p)
+			return r, TestInit
 		}
 	}
-	if e.mustProtect(p) {
-		return nil, fmt.Errorf("%w: from %v to %v", ErrClear, p.Src, p.Dst)
-	}
-	return p, nil
+	return nil, purposes
 }
 
 // mustProtect tells whether a packet that no pair is for is one that may not go

@@ -47,6 +47,10 @@ type ring struct {
 	live     []*live
 	reserved Numbers // of the senders
 	dirty    bool    // receivers have got on since the numbers were saved
+
+	// Where the kernel does it all:
+	mark uint32
+	uses map[uint32]KernelUse // by SPI, as of the last poll; nil: it does not
 }
 
 // start makes the generation usable, going on after the numbers that are known.
@@ -57,6 +61,9 @@ func (r *ring) start(g Generation, numbers Numbers) (*live, error) {
 	l := &live{Generation: g}
 	for _, p := range Purposes() {
 		a := g.Associations[p]
+		if r.uses != nil {
+			r.uses[a.SPI] = KernelUse{Sequence: numbers[a.SPI]}
+		}
 		c, err := esp.NewCipher(g.Algorithm, a.Key)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrGeneration, err)
@@ -131,7 +138,7 @@ func (r *ring) saveNumbers() error {
 			if r.side.sends(p) {
 				numbers[spi] = r.reserved[spi]
 			} else {
-				numbers[spi] = l.receivers[p].Last()
+				numbers[spi] = r.last(l, p)
 			}
 		}
 	}
@@ -140,6 +147,17 @@ func (r *ring) saveNumbers() error {
 	}
 	r.dirty = false
 	return nil
+}
+
+// last is the last sequence number that was sent, or the highest received.
+func (r *ring) last(l *live, p Purpose) uint32 {
+	switch {
+	case r.uses != nil:
+		return r.uses[l.Associations[p].SPI].Sequence
+	case r.side.sends(p):
+		return l.senders[p].Last()
+	}
+	return l.receivers[p].Last()
 }
 
 func (r *ring) generations() []Generation {
@@ -194,6 +212,7 @@ func (r *ring) forget(gone []*live) {
 	for _, l := range gone {
 		for _, a := range l.Associations {
 			delete(r.reserved, a.SPI)
+			delete(r.uses, a.SPI)
 		}
 	}
 }

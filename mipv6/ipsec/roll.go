@@ -99,7 +99,12 @@ func (e *Endpoint) install(r *ring, g Generation) error {
 	}
 	err := e.start(r, g, nil)
 	if err == nil {
-		if err = r.store.SaveKeys(r.generations()); err != nil {
+		if err = r.store.SaveKeys(r.generations()); err == nil {
+			if err = r.reserveAll(); err == nil {
+				err = e.declare()
+			}
+		}
+		if err != nil {
 			made := r.live[len(r.live)-1:]
 			e.stop(made)
 			r.forget(made)
@@ -126,9 +131,13 @@ func (e *Endpoint) Revoke(careOf netip.Addr) ([]Pair, error) {
 			continue
 		}
 		e.stop(r.live)
-		r.live, r.reserved, r.dirty = nil, Numbers{}, false
+		r.forget(r.live)
+		r.live, r.dirty = nil, false
 		out = append(out, r.pair)
 		e.log.Warn("keys revoked", "contact", r.pair.Home, "care_of", careOf)
+		if err := e.declare(); err != nil {
+			return out, err
+		}
 		if err := r.store.SaveKeys(nil); err != nil {
 			return out, fmt.Errorf("ipsec: keys of %v are revoked until the next start only: %w", r.pair, err)
 		}

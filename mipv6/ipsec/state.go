@@ -37,9 +37,9 @@ func (e *Endpoint) State() []State {
 			for _, p := range Purposes() {
 				s.SPIs[p] = l.Associations[p].SPI
 				if r.side.sends(p) {
-					s.Sent[p] = l.senders[p].Last()
+					s.Sent[p] = r.last(l, p)
 				} else {
-					s.Received[p] = l.receivers[p].Last()
+					s.Received[p] = r.last(l, p)
 				}
 			}
 			out = append(out, s)

@@ -136,3 +136,6 @@ func (p *Plane) putBeside(c *contact, f dataplane.Flow, state *flow) error {
 	state.gateway = h.Gateway
 	return p.putFlow(f, state, flagRedirect)
 }
+
+// Heard is dataplane.Hearer's question.
+func (b *Beside) Heard(f dataplane.Flow) (bool, error) { return b.plane.Heard(f) }

@@ -75,6 +75,11 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	if state.Kind != r.Kind || state.Peer != r.Peer {
 		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
 	}
+	if r.Kind == dataplane.RelayTo && (old.Kind != r.Kind || old.Peer != r.Peer) {
+		if err := p.stamps.listen(state.slot); err != nil {
+			return err
+		}
+	}
 	state.Route = r
 	if err := p.mirrorFlow(c, f, state); err != nil {
 		if r.Keep && !waiting {

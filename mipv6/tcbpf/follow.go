@@ -12,16 +12,23 @@ import (
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 )
 
+// hopsAge is how long the host's answers are remembered.
+const hopsAge = 10 * time.Second
+
 // follow mirrors the host's routes again when they, the link or the addresses
 // changed, and ends what was learnt of narrow paths when it is old.
 func (p *Plane) follow(ctx context.Context, c *hostnet.Changes) {
+	forgot := time.Now()
 	c.Follow(ctx, p.host.Link.Attrs().Index, hostnet.Follower{
 		Addresses: func() { p.forgetHops(); p.locked(p.syncLocals) },
 		Settled:   p.mirrorAll,
 		Tick: func(now time.Time) {
 			p.tells.Store(maxTells)
 			p.keeper.tick()
-			p.forgetHops()
+			if now.Sub(forgot) >= hopsAge {
+				forgot = now
+				p.forgetHops()
+			}
 			p.locked(func() error { return p.forgetNarrow(now) })
 		},
 	})

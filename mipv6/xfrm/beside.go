@@ -1,6 +1,7 @@
 package xfrm
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
@@ -34,6 +35,14 @@ func (p *Plane) Features() dataplane.Features {
 		return dataplane.Features{}
 	}
 	return p.beside.Features()
+}
+
+// Heard implements dataplane.Hearer.
+func (p *Plane) Heard(f dataplane.Flow) (bool, error) {
+	if p.beside == nil {
+		return false, fmt.Errorf("xfrm: flow %v: heard: %w: %w", f, dataplane.ErrUnsupported, p.noBeside)
+	}
+	return p.beside.Heard(f)
 }
 
 // detach takes the programs off the interface.

@@ -2,6 +2,7 @@ package xfrm
 
 import (
 	"log/slog"
+	"net/netip"
 
 	"github.com/vanycast/vanycast/mipv6/internal/hostnet"
 	"github.com/vanycast/vanycast/mipv6/tcbpf"
@@ -16,6 +17,9 @@ type Config struct {
 	// IgnoreHomeAddress has every Home Address option dropped: for hosts that are
 	// neither correspondent nor home agent.
 	IgnoreHomeAddress bool
+	// Protected are contact addresses for which an ESP of this host wants home tests
+	// in a tunnel of ESP: the kernel shows what comes out of it to the plane's guard.
+	Protected []netip.Addr
 	// RulePriority is that of the rules from contact addresses; the one after it
 	// is used too. Default 5100. It must be before the main table's, 32766.
 	RulePriority int

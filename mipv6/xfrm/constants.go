@@ -14,14 +14,22 @@ const (
 
 	groupReport = 6 // XFRMNLGRP_REPORT
 
+	attrEncryption = 2  // XFRMA_ALG_CRYPT
 	attrTemplate   = 5  // XFRMA_TMPL
+	attrReplay     = 10 // XFRMA_REPLAY_VAL
 	attrSource     = 13 // XFRMA_SRCADDR
 	attrCareOf     = 14 // XFRMA_COADDR
 	attrLastUsed   = 15 // XFRMA_LASTUSED, seconds
 	attrPolicyType = 16 // XFRMA_POLICY_TYPE
+	attrAEAD       = 18 // XFRMA_ALG_AEAD
+	attrMark       = 21 // XFRMA_MARK
+
+	attrAuthentication = 20 // XFRMA_ALG_AUTH_TRUNC
+	attrSetMark        = 29 // XFRMA_SET_MARK
 
 	typeSub = 1 // XFRM_POLICY_TYPE_SUB
 
+	modeTunnel            = 1 // XFRM_MODE_TUNNEL
 	modeRouteOptimisation = 2 // XFRM_MODE_ROUTEOPTIMIZATION
 
 	flagWildReceive = 8 // XFRM_STATE_WILDRECV
@@ -35,9 +43,10 @@ type direction uint8
 const (
 	in direction = iota
 	out
+	forward
 )
 
-func (d direction) String() string { return [...]string{"in", "out"}[d] }
+func (d direction) String() string { return [...]string{"in", "out", "fwd"}[d] }
 
 // action of a policy.
 type action uint8
@@ -79,6 +88,13 @@ const (
 // ours marks states and templates (reqid), and stands in the priority of
 // policies, so that a new process finds what a dead one left.
 const ours = 145
+
+// The same of ESP (esp.go): reqids from the first on, and two priorities.
+const (
+	espFirst    = 0x76610000
+	espLast     = espFirst + 1<<16
+	espPriority = ours*1000 + 900 // and the one after it
+)
 
 // Priorities of policies: the first that matches decides.
 const (

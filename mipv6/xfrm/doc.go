@@ -42,6 +42,9 @@
 // package hostnet says: so a new process finds, and takes away, what a dead one
 // left. There is one plane per network namespace.
 //
+// ESP is apart from Plane: the kernel's IPsec between a replica and its home agent,
+// states and policies of type main, told by package ipsec.
+//
 // Limits. The kernel cuts superpackets (GSO) of optimised flows before it inserts
 // their headers. A flow declared Tunnelled has no stamp.
 package xfrm

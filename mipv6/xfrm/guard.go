@@ -20,7 +20,8 @@ import (
 // things are said by filters (tc u32, on the qdisc clsact):
 //
 //   - What comes by the plane's interface and is addressed to a contact address as
-//     it is, neither tunnelled nor with a routing header, is dropped.
+//     it is, neither tunnelled nor with a routing header, is dropped; but not its
+//     Mobility Headers where IPsec's policies see to them (Config.Protected).
 //   - What would leave there with a contact address as source is dropped: what we
 //     rewrite has the care-of address.
 //   - What comes out of a tunnel and is not for a contact address, or from a
@@ -164,6 +165,7 @@ func (p *Plane) deleteFilter(f *netlink.U32) error {
 // address, for a socket may be bound to it still, until Close.
 type guard struct {
 	handles map[hook]uint32 // of its filters
+	opening uint32          // of the filter that lets Mobility Headers in; 0: there is none
 	gone    bool            // the contact address is
 	counted uint64          // packets out that were dropped before it was
 }
@@ -178,7 +180,22 @@ func (p *Plane) setGuard(home netip.Addr) error {
 	}
 	g := &guard{handles: map[hook]uint32{}}
 	p.guards[home] = g
-	return errors.Join(p.addGuard(g, egress, source, home), p.addGuard(g, ingress, destination, home))
+	return errors.Join(p.addGuard(g, egress, source, home), p.openGuard(g, home), p.addGuard(g, ingress, destination, home))
+}
+
+// openGuard lets Mobility Headers for a contact address with ESP in: what comes out
+// of a tunnel of ESP comes by the interface once more. It is the kernel that
+// numbers filters, from the lowest on, so this one stands before the guard's own.
+func (p *Plane) openGuard(g *guard, home netip.Addr) error {
+	if !slices.Contains(p.cfg.Protected, home) {
+		return nil
+	}
+	f := match(filter(p.host.Link, ingress, p.preference, 0), netlink.TC_ACT_OK, nextHeader(protocolMobility), address(destination, home))
+	handle, err := p.newFilter(p.host.Link, f)
+	if err == nil {
+		g.opening = handle
+	}
+	return err
 }
 
 // guardGone guards an address that was a dead process's contact address.
@@ -202,7 +219,12 @@ func (p *Plane) deleteGuard(g *guard, at hook) error {
 		return nil
 	}
 	delete(g.handles, at)
-	return p.deleteFilter(filter(p.host.Link, at, p.preference, handle))
+	err := p.deleteFilter(filter(p.host.Link, at, p.preference, handle))
+	if at == ingress && g.opening != 0 {
+		err = errors.Join(err, p.deleteFilter(filter(p.host.Link, at, p.preference, g.opening)))
+		g.opening = 0
+	}
+	return err
 }
 
 // retire leaves only the guard on what is sent.

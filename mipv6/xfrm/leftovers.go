@@ -44,8 +44,12 @@ func (p *Plane) takeOver() error {
 	return p.syncLocals()
 }
 
-// removeDeadRules removes policies before the states that they ask for.
+// removeDeadRules removes policies before the states that they ask for, those of
+// an ESP too: this process may be without.
 func (p *Plane) removeDeadRules() error {
+	if err := p.conn.removeESP(); err != nil {
+		return err
+	}
 	policies, err := p.conn.policies()
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ const (
 	sizePolicyType = 6   // struct xfrm_userpolicy_type
 	sizeTemplate   = 64  // struct xfrm_user_tmpl
 	sizeReport     = 60  // struct xfrm_user_report
+	sizeReplay     = 12  // struct xfrm_replay_state
 )
 
 // selector says which packets a policy is for.

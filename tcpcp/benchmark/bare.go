@@ -15,24 +15,27 @@ import (
 //go:embed testdata/bare.c
 var bareSource []byte
 
-// compile makes the C program in a directory.
-func compile(ctx context.Context, dir string) (path string, err error) {
+// Reference is the C program, compiled.
+type Reference struct{ path string }
+
+// NewReference compiles it in a directory.
+func NewReference(ctx context.Context, dir string) (*Reference, error) {
 	source := filepath.Join(dir, "bare.c")
 	if err := os.WriteFile(source, bareSource, 0o600); err != nil {
-		return "", err
+		return nil, err
 	}
-	path = filepath.Join(dir, "bare")
-	out, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-o", path, source).CombinedOutput()
+	r := &Reference{filepath.Join(dir, "bare")}
+	out, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-o", r.path, source).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("compiling the reference: %w: %s", err, out)
+		return nil, fmt.Errorf("compiling the reference: %w: %s", err, out)
 	}
-	return path, nil
+	return r, nil
 }
 
-// runBare runs it and returns the processor time of one move.
-func runBare(ctx context.Context, path string, queue, moves int) (time.Duration, error) {
+// Run runs it and returns the processor time of one move.
+func (r *Reference) Run(ctx context.Context, queue, moves int) (time.Duration, error) {
 	var stderr strings.Builder
-	cmd := exec.CommandContext(ctx, path, strconv.Itoa(queue), strconv.Itoa(moves))
+	cmd := exec.CommandContext(ctx, r.path, strconv.Itoa(queue), strconv.Itoa(moves))
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -35,7 +35,7 @@ func Run(ctx context.Context, moves int) ([]Result, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	bare, err := compile(ctx, dir)
+	bare, err := NewReference(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +53,10 @@ func Run(ctx context.Context, moves int) ([]Result, error) {
 	return results, nil
 }
 
-func (r *Result) measure(ctx context.Context, bare string, moves int) error {
+func (r *Result) measure(ctx context.Context, bare *Reference, moves int) error {
 	var ours, reference []time.Duration
 	for range rounds {
-		ref, err := runBare(ctx, bare, r.Queue, moves)
+		ref, err := bare.Run(ctx, r.Queue, moves)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 // BenchmarkMove gives the processor time of a move, the bare program's for as
 // many moves, and their ratio.
 func BenchmarkMove(b *testing.B) {
-	bare, err := compile(b.Context(), b.TempDir())
+	bare, err := NewReference(b.Context(), b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func BenchmarkMove(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StopTimer()
-			reference, err := runBare(b.Context(), bare, c.queue, b.N)
+			reference, err := bare.Run(b.Context(), c.queue, b.N)
 			if err != nil {
 				b.Fatal(err)
 			}

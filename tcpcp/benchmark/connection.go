@@ -75,18 +75,29 @@ func newConnection(queue int) (c *connection, err error) {
 
 // move is what is measured.
 func (c *connection) move() error {
-	f, err := tcpcp.Freeze(c.server)
+	e, err := c.take()
 	if err != nil {
 		return err
+	}
+	return c.put(e)
+}
+
+// take is the donor's half.
+func (c *connection) take() (*tcpcp.Endpoint, error) {
+	f, err := tcpcp.Freeze(c.server)
+	if err != nil {
+		return nil, err
 	}
 	e, err := f.ExtractInto(&c.buffers)
 	if err != nil {
-		return errors.Join(err, f.Thaw())
+		return nil, errors.Join(err, f.Thaw())
 	}
 	c.server = -1
-	if err := f.Forget(); err != nil {
-		return err
-	}
+	return e, f.Forget()
+}
+
+// put is the acceptor's half.
+func (c *connection) put(e *tcpcp.Endpoint) error {
 	i, err := tcpcp.Insert(e)
 	if err != nil {
 		return err

@@ -1,14 +1,17 @@
 // Command bench measures vanycast, each thing against a reference in the same
-// run on the same machine (make bench). It prints a table and leaves the same
-// in build/bench.json.
+// run on the same machine (make bench). It prints a table, leaves the same
+// in build/bench.json, and after a whole run writes it into docs/benchmarks.md.
 //
 //   - extract+insert of a TCP endpoint (package tcpcp) against the bare system
-//     calls of a C program (reference/bare.c), empty and with 64 KB in both
+//     calls of a C program (package tcpcp/benchmark), empty and with 64 KB in both
 //     queues: processor time;
 //   - throughput of route-optimised and of tunnelled traffic against plain
 //     IPv6 at the same MTU (iperf3, medians of interleaved runs);
 //   - whole handoffs between two replicas, daemons and all: how many a second,
 //     and processor time of both daemons for each, against the bare move;
+//   - connections distributed to another replica at the contact node against a
+//     plain accept loop there;
+//   - a page of Apache (thesis §6.3.2), distributed, against straight from it;
 //   - what a home agent forwards through its tunnels against what the same host's
 //     kernel forwards plainly;
 //   - the binding cache at a thousand to a million bindings against a plain map,
@@ -26,6 +29,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vanycast/vanycast/tests/cluster"
 	"github.com/vanycast/vanycast/tests/lab"
@@ -35,33 +39,50 @@ import (
 type part struct {
 	name string
 	run  func(ctx context.Context, tb lab.TB, b *bench) error
+	// asked: it takes minutes, and runs only if it is asked for by name.
+	asked bool
 }
 
 var parts = []part{
-	{"move", measureMoves},
-	{"throughput", measureThroughput},
-	{"handoff", measureHandoffs},
-	{"homeagent", measureHomeAgent},
-	{"bindings", measureBindings},
-	{"xfrm", measureXFRM},
+	{name: "move", run: measureMoves},
+	{name: "throughput", run: measureThroughput},
+	{name: "handoff", run: measureHandoffs},
+	{name: "distribution", run: measureDistribution},
+	{name: "web", run: measureWeb},
+	{name: "homeagent", run: measureHomeAgent},
+	{name: "bindings", run: measureBindings},
+	{name: "xfrm", run: measureXFRM},
+	{name: "gaps", run: measureGaps, asked: true},
 }
 
 // bench is what the parts share.
 type bench struct {
 	bin     string // folder of the binaries
 	results results
-	bare    float64 // µs of the bare move of an empty endpoint
 }
 
 func main() {
-	only := flag.String("only", "", "measure only these, comma-separated: move, throughput, handoff, homeagent, bindings, xfrm")
+	only := flag.String("only", "", "measure only these parts, comma-separated: "+partNames())
+	port := flag.Int("accept-loop", 0, "be the reference of distribution, at this `PORT`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *only); err != nil {
+	job := func() error { return run(ctx, *only) }
+	if *port != 0 {
+		job = func() error { return acceptLoop(ctx, *port) }
+	}
+	if err := job(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func partNames() string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func run(ctx context.Context, only string) error {
@@ -72,7 +93,8 @@ func run(ctx context.Context, only string) error {
 	b := &bench{bin: filepath.Join(root, "build", "bin")}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for _, p := range parts {
-		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+		named := strings.Contains(","+only+",", ","+p.name+",")
+		if !named && (only != "" || p.asked) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring: %s\n", p.name)
@@ -81,5 +103,8 @@ func run(ctx context.Context, only string) error {
 		}
 	}
 	fmt.Print(b.results.table())
-	return b.results.write(filepath.Join(root, "build", "bench.json"))
+	if err := b.results.write(filepath.Join(root, "build", "bench.json")); err != nil || only != "" {
+		return err
+	}
+	return b.results.report(filepath.Join(root, "docs", "benchmarks.md"), time.Now())
 }

@@ -130,9 +130,14 @@ func site(name string) lab.Site {
 }
 
 func iperfListens(ctx context.Context, n *lab.ThesisNet) error {
-	out, err := n.Glass.Output(ctx, "ss", "-6ltnH", "sport", "=", strconv.Itoa(iperfPort))
+	return listens(ctx, n.Glass, iperfPort)
+}
+
+// listens is nil once somebody on the host listens at the port.
+func listens(ctx context.Context, h *lab.Host, port int) error {
+	out, err := h.Output(ctx, "ss", "-6ltnH", "sport", "=", strconv.Itoa(port))
 	if err == nil && out == "" {
-		err = errors.New("iperf3 does not listen yet")
+		err = fmt.Errorf("nobody listens at port %d yet", port)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type IPsec struct {
 	// Without are contact nodes that get no keys, and are configured as if there
 	// were no IPsec.
 	Without []string
+	// KeysOnlyAtHomeAgent: no replica is configured for IPsec, and yet the home agent
+	// has keys for each.
+	KeysOnlyAtHomeAgent bool
 }
 
 // WithIPsec protects registrations: every contact node of every service shares a
@@ -44,7 +48,7 @@ func (c *Cluster) hasKeys(replica string) bool {
 
 // ipsecMode is the line of a service or of the home agent.
 func (c *Cluster) ipsecMode(host string) string {
-	if c.ipsec == nil || host != "ha" && !c.hasKeys(host) {
+	if c.ipsec == nil || host != "ha" && (!c.hasKeys(host) || c.ipsec.KeysOnlyAtHomeAgent) {
 		return ""
 	}
 	return fmt.Sprintf("ipsec = %q\n", c.ipsec.Mode)
@@ -53,7 +57,7 @@ func (c *Cluster) ipsecMode(host string) string {
 // ipsecSections are a host's [[ipsec]].
 func (c *Cluster) ipsecSections(b *strings.Builder, host string) {
 	c.eachPair(func(s Service, replica string) {
-		if host == "ha" || host == replica {
+		if host == "ha" || host == replica && !c.ipsec.KeysOnlyAtHomeAgent {
 			fmt.Fprintf(b, "\n[[ipsec]]\ncontact_address = %q\ncare_of         = %q\nhome_agent      = %q\nkeys            = %q\n",
 				s.Contact.Addr(), addressOf(replica), lab.HomeAgent, c.Keys(host, s.Name, replica))
 		}
@@ -105,9 +109,21 @@ func (c *Cluster) makeKeys(ctx context.Context) (err error) {
 	return err
 }
 
-// Vanyctl runs the operator's command line against a host's daemon.
+// VanyctlCommand is the operator's command line, asking a host's daemon.
+func (c *Cluster) VanyctlCommand(ctx context.Context, host string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, filepath.Join(c.bin, "vanyctl"), append([]string{"--socket", c.Socket(host)}, args...)...)
+}
+
+// Vanyctl runs it, and gives its standard output.
 func (c *Cluster) Vanyctl(ctx context.Context, host string, args ...string) (string, error) {
-	return c.vanyctl(ctx, append([]string{"--socket", c.Socket(host)}, args...)...)
+	var stderr strings.Builder
+	cmd := c.VanyctlCommand(ctx, host, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("vanyctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return string(out), nil
 }
 
 // AddressOf is the address of a host of the laboratory, as text.

@@ -32,7 +32,7 @@ func (p programs) Run() int {
 		return 1
 	}
 	defer os.RemoveAll(binaries)
-	if err := cluster.Build(context.Background(), binaries, "./cmd/...", "./examples/..."); err != nil {
+	if err := cluster.Build(context.Background(), binaries, "./cmd/...", "./examples/...", "./tests/servers/..."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

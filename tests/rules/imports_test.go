@@ -16,6 +16,8 @@ const module = "github.com/vanycast/vanycast"
 // → mipv6/*. A package may import packages of a lower layer; within one layer
 // only those of its own folder (api and api/wire). Longer paths win.
 var layers = map[string]int{
+	"internal/crew": -1, // below all
+
 	"mipv6":   0,
 	"peer":    0,
 	"relay":   1,
@@ -35,12 +37,13 @@ var layers = map[string]int{
 var only = map[string][]string{
 	"":         {"api/wire"}, // the root: what a server imports
 	"mipv6":    {},
-	"peer":     {},
+	"peer":     {"internal/crew"},
 	"peer/pki": {},
 	"api/wire": {},
 	"conf":     {},
 	"tcpcp":    {},
 
+	"internal/crew":     {},
 	"internal/thesis":   {""},
 	"internal/scenario": {}, // for tests of every layer
 }
@@ -91,6 +94,9 @@ func trimModule(path string) (string, bool) {
 
 // layerOf finds the layer of a package, and the folder that it comes from.
 func layerOf(name string) (folder string, layer int, ok bool) {
+	if layer, ok = layers[name]; ok {
+		return name, layer, ok
+	}
 	folder, _, _ = strings.Cut(name, "/")
 	layer, ok = layers[folder]
 	return folder, layer, ok

@@ -8,23 +8,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/vanycast/vanycast/tests/cluster"
 )
 
-// suites are the packages whose tests run in a guest, each in one of its own.
+// suites are the packages whose tests run in a guest, each in one of its own, the
+// longest first.
 var suites = []struct {
 	pkg string
 	run string // of its tests, as -test.run; "" for all
 }{
-	{pkg: "./tests/kernel"},
-	{pkg: "./mipv6/xfrm"},
 	{pkg: "./mipv6/tcbpf", run: "TestConformance|TestProbe"},
-	{pkg: "./mipv6/mhsock"},
+	{pkg: "./mipv6/xfrm"},
+	{pkg: "./tests/kernel"},
 	{pkg: "./mipv6/ipsec", run: "TestKernel"},
+	{pkg: "./mipv6/mhsock"},
 }
 
 // The kernel's own Mobile IPv6, and our eBPF on the same kernel. Outputs, logs
@@ -40,27 +43,40 @@ func TestKernel(t *testing.T) {
 	}
 	bin := filepath.Join(to, "bin")
 	ctx := t.Context()
-	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/..."); err != nil {
+	if err := cluster.Build(ctx, bin, "./cmd/...", "./examples/...", "./tests/servers/..."); err != nil {
 		t.Fatal(err)
 	}
 	umlboot, err := Build(ctx, bin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range suites {
-		name := strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "-")
+	suite := func(pkg, run string) {
+		name := strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-")
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // a guest has one processor
-			test, err := BuildTest(ctx, bin, root, s.pkg)
+			test, err := BuildTest(ctx, bin, root, pkg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			inGuest(t, guestRun{
-				boot: umlboot, root: root, out: filepath.Join(to, name), folder: filepath.Join(root, s.pkg),
-				command: fmt.Sprintf("VANYCAST_BIN=%s %s -test.v -test.timeout=40m -test.run='%s'", bin, test, s.run),
+				boot: umlboot, root: root, out: filepath.Join(to, name), folder: filepath.Join(root, pkg),
+				command: fmt.Sprintf("VANYCAST_BIN=%s %s -test.v -test.timeout=40m -test.run='%s'", bin, test, run),
 			})
 		})
 	}
+	next := make(chan int, len(suites))
+	for i := range suites {
+		next <- i
+	}
+	close(next)
+	var guests sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) { // a guest has one processor
+		guests.Go(func() {
+			for i := range next {
+				suite(suites[i].pkg, suites[i].run)
+			}
+		})
+	}
+	guests.Wait()
 }
 
 type guestRun struct{ boot, root, out, folder, command string }

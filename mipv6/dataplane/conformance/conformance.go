@@ -54,6 +54,7 @@ func Run(t *testing.T, b Backend) {
 		{"Protect", testProtect},
 		{"ESPHomeAddress", testESPHomeAddress},
 		{"Relay", testRelay},
+		{"Heard", testHeard},
 		{"RelaySizes", testRelaySizes},
 		{"RelayStrangers", testRelayStrangers},
 		{"RelaySignalling", testRelaySignalling},

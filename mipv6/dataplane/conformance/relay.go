@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -87,6 +88,49 @@ func testRelay(t *testing.T, b Backend) {
 			conn.end(t)
 		})
 	}
+}
+
+// Whether the peer was heard is known when it is not any more; what comes for it
+// does not count, nor what it sent on another route.
+func testHeard(t *testing.T, b Backend) {
+	top := newTopology(t, ordinary(), lab.Wire())
+	p := start(t, top, b)
+	needs(t, p.replica, keeps)
+	hearer, ok := p.replica.(dataplane.Hearer)
+	if !ok {
+		t.Fatal("a backend that relays and keeps must know who was heard")
+	}
+	near := b.New(t, top.near, "eth0")
+	defer func() { must(t, near.Close()) }()
+	heard := func(want bool) {
+		t.Helper()
+		must(t, p.replica.SetRoute(legacyFlow, heldKeep))
+		if got, err := hearer.Heard(legacyFlow); got != want || err != nil {
+			t.Errorf("heard: %v, %v, want %v", got, err, want)
+		}
+	}
+	relayed(t, p, near, legacyFlow, dataplane.Tunnelled)
+	_, received := datagrams(t, top.near, contactAddr, top.legacy, netip.AddrPortFrom(legacyAddr, 5000))
+	send, owned := datagrams(t, top.legacy, legacyAddr, top.near, netip.AddrPortFrom(contactAddr, 4000))
+	numbered(t, send, 1, 3)
+	inOrder(t, owned, 1, 3)
+	heard(false)
+	say := func() {
+		t.Helper()
+		if _, err := owned.WriteTo([]byte{0, 0, 0, 7}, net.UDPAddrFromAddrPort(netip.AddrPortFrom(legacyAddr, 5000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay := dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr}
+	must(t, p.replica.SetRoute(legacyFlow, relay))
+	say()
+	inOrder(t, received, 7, 7)
+	must(t, p.replica.SetRoute(legacyFlow, relay)) // the same once more
+	heard(true)
+	heard(true)
+	say() // nobody sends it on
+	must(t, p.replica.SetRoute(legacyFlow, relay))
+	heard(false)
 }
 
 func legacyClient(top *topology) (*lab.Host, netip.Addr) { return top.legacy, legacyAddr }

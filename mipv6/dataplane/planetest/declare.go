@@ -31,6 +31,9 @@ func (p *Plane) SetRoute(f dataplane.Flow, r dataplane.Route) error {
 		if _, ok := p.contacts[f.Home]; !ok {
 			return dataplane.ErrNoContact
 		}
+		if old := p.routes[f]; r.Kind == dataplane.RelayTo && (old.Kind != r.Kind || old.Peer != r.Peer) {
+			delete(p.heard, f)
+		}
 		return set(p, p.routes, f, r)
 	})
 }

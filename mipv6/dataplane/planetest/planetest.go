@@ -26,6 +26,7 @@ type Plane struct {
 	bindings map[[2]netip.Addr]dataplane.Binding
 	tunnels  map[netip.Addr]dataplane.Tunnel
 	used     map[dataplane.Flow]time.Time
+	heard    map[dataplane.Flow]bool
 	counters map[string]uint64
 	events   chan dataplane.Event
 }
@@ -33,6 +34,7 @@ type Plane struct {
 var (
 	_ dataplane.Plane   = (*Plane)(nil)
 	_ dataplane.Batcher = (*Plane)(nil)
+	_ dataplane.Hearer  = (*Plane)(nil)
 )
 
 // Features says that everything may be declared; nothing is kept, since nothing
@@ -56,6 +58,7 @@ func New() *Plane {
 		bindings: map[[2]netip.Addr]dataplane.Binding{},
 		tunnels:  map[netip.Addr]dataplane.Tunnel{},
 		used:     map[dataplane.Flow]time.Time{},
+		heard:    map[dataplane.Flow]bool{},
 		counters: map[string]uint64{},
 		events:   make(chan dataplane.Event, 256),
 	}
@@ -90,6 +93,25 @@ func (p *Plane) Use(f dataplane.Flow, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used[f] = at
+}
+
+// Hear makes the peer that a flow is relayed to heard; nothing is, of other flows.
+func (p *Plane) Hear(f dataplane.Flow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.routes[f].Kind == dataplane.RelayTo {
+		p.heard[f] = true
+	}
+}
+
+// Heard implements dataplane.Hearer; see Hear.
+func (p *Plane) Heard(f dataplane.Flow) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.routes[f]; !ok || p.closed {
+		return false, fmt.Errorf("planetest: heard %v: %w", f, dataplane.ErrRoute)
+	}
+	return p.heard[f], nil
 }
 
 // Emit delivers an event; one that finds no room, or a closed plane, is counted.

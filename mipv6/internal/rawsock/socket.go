@@ -3,6 +3,7 @@
 package rawsock
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,8 +80,15 @@ func (s *Socket) Control(f func(fd int) error) error {
 
 // Send sends one packet from src, which the route is looked up for, to dst, in
 // whose zone (an interface's name or index) it leaves. What the socket cannot take at once is an error.
-func (s *Socket) Send(b []byte, src, dst netip.Addr) error {
+func (s *Socket) Send(b []byte, src, dst netip.Addr) error { return s.SendMarked(b, src, dst, 0) }
+
+// SendMarked is Send of a packet that the kernel's rules and policies know by a
+// mark, unless it is 0 (SO_MARK; it needs CAP_NET_ADMIN).
+func (s *Socket) SendMarked(b []byte, src, dst netip.Addr, mark uint32) error {
 	control := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: src.As16()})
+	if mark != 0 {
+		control = append(control, markControl(mark)...)
+	}
 	to := &unix.SockaddrInet6{Addr: dst.As16()}
 	if zone := dst.Zone(); zone != "" {
 		i, err := zoneIndex(zone)
@@ -97,6 +106,16 @@ func (s *Socket) Send(b []byte, src, dst netip.Addr) error {
 		return s.closedOr(cerr)
 	}
 	return os.NewSyscallError("sendmsg", err)
+}
+
+// markControl is a control message that has the socket mark of one packet.
+func markControl(mark uint32) []byte {
+	b := make([]byte, unix.CmsgSpace(4))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	h.Level, h.Type = unix.SOL_SOCKET, unix.SO_MARK
+	h.SetLen(unix.CmsgLen(4))
+	binary.NativeEndian.PutUint32(b[unix.CmsgLen(0):], mark)
+	return b
 }
 
 func zoneIndex(zone string) (uint32, error) {

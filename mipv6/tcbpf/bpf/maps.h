@@ -183,7 +183,13 @@ HASH(locals, struct address, __u32, 1 << 16); /* every address of this host */
 		__type(value, VALUE);                     \
 	} NAME SEC(".maps")
 
-SHARED(stamps, __u64, 1 << 20); /* of routes: when last used, CLOCK_MONOTONIC in ns; 0 for never */
+/* Of a route. */
+struct stamp {
+	__u64 last_used; /* CLOCK_MONOTONIC in ns; 0 for never */
+	__u64 heard;     /* RELAY_TO: 1: something that the peer sent went on */
+};
+
+SHARED(stamps, struct stamp, 1 << 20);
 SHARED(steering, struct steering, 1);
 
 struct {
@@ -229,8 +235,20 @@ inline void touch(__u64 *last_used)
 inline void touch_route(const struct route *r)
 {
 	__u32 slot = r->slot;
-	__u64 *last_used = bpf_map_lookup_elem(&stamps, &slot);
+	struct stamp *s = bpf_map_lookup_elem(&stamps, &slot);
 
-	if (last_used)
-		touch(last_used);
+	if (s)
+		touch(&s->last_used);
+}
+
+/* Before it goes on: who asks must not be told too little. */
+inline void hear_route(const struct route *r)
+{
+	__u32 slot = r->slot;
+	struct stamp *s = bpf_map_lookup_elem(&stamps, &slot);
+
+	if (s) {
+		touch(&s->last_used);
+		s->heard = 1;
+	}
 }

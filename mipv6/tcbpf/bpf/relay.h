@@ -116,7 +116,7 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 	    upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY ||
 	    neighbour_discovery(skb, size + IPV6_LENGTH, inner->next_header))
 		return drop(DROP_FOREIGN_TUNNEL);
-	touch_route(r);
+	hear_route(r);
 	if (r->via == RELAYED)
 		to.destination = r->from;
 	/* As in mobile_egress: before these headers the option may not stand. */
