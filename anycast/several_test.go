@@ -254,3 +254,61 @@ func TestBindingGoesAround(t *testing.T) {
 		}
 	})
 }
+
+// carry is move with all that a seamless handoff does with the packets meanwhile.
+func (l *lab) carry(from, to netip.Addr, c relay.Conn) {
+	l.t.Helper()
+	donor, acceptor := l.replicas[from], l.replicas[to]
+	d, a := donor.addr.Connection(c.Contact, c.Client), acceptor.addr.Connection(c.Contact, c.Client)
+	d.Settle()
+	must(l.t, a.Expect(from, false))
+	must(l.t, d.Divert(to))
+	m, err := d.Mark()
+	must(l.t, err)
+	must(l.t, a.Start(l.ctx, from, m))
+	must(l.t, a.Open(from))
+	acceptor.lives(append(acceptor.connections(contactAddr), c)...)
+	d.Finish()
+	d.Left()
+	donor.lives(slices.DeleteFunc(donor.connections(contactAddr), func(o relay.Conn) bool { return o == c })...)
+	if len(donor.connections(contactAddr)) == 0 {
+		donor.addr.Vacated(modern)
+		time.Sleep(time.Second)
+	}
+}
+
+// Three connections go to and fro, and the binding after them; what earlier handoffs
+// left behind is in nobody's way.
+func TestConnectionsToAndFro(t *testing.T) {
+	several(t, func(t *testing.T, l *lab) {
+		one, two, three := modernConn(1), modernConn(2), modernConn(3)
+		l.replicas[reich].lives(one, two, three)
+		for _, s := range []struct {
+			from, to netip.Addr
+			c        relay.Conn
+		}{
+			{reich, glass, two}, {reich, adams, three}, {reich, adams, one}, {adams, reich, three}, {adams, reich, one},
+			{glass, reich, two}, {reich, glass, one}, {reich, adams, two}, {reich, adams, three},
+		} {
+			l.carry(s.from, s.to, s.c)
+		}
+		if l.boundTo() != adams {
+			t.Fatalf("the client sends to %v", l.boundTo())
+		}
+		for range 40 {
+			l.shows(adams, one.Flow().ClientFlow(), "optimised")
+			if r := l.replicas[adams].plane.State().Routes[one.Flow()]; r.Kind != dataplane.RelayTo || r.Peer != glass || r.Via != dataplane.Optimised {
+				t.Fatalf("at adams: %v", r)
+			}
+			if r := l.replicas[glass].plane.State().Routes[one.Flow()]; r.Kind != dataplane.Relayed || r.Peer != adams {
+				t.Fatalf("at glass: %v", r)
+			}
+			for _, c := range []relay.Conn{two, three} {
+				if r, ok := l.replicas[adams].plane.State().Routes[c.Flow()]; ok && r.Kind != dataplane.Optimised {
+					t.Fatalf("at adams: %v", r)
+				}
+			}
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
