@@ -29,6 +29,8 @@ func TestMarkEncoding(t *testing.T) {
 			[]byte{1, 3, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0x0a, 0x0b, 0, 0, 0x0b, 0xb8}},
 		{"relayed", Mark{Sequence: 0x1234, Relayed: true, Anchor: glass},
 			[]byte{1, 4, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}},
+		{"relayed, immobile", Mark{Sequence: 0x1234, Relayed: true, Immobile: true, Anchor: glass},
+			[]byte{1, 12, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}},
 		{"relayed by nobody", Mark{Sequence: 2, Relayed: true},
 			[]byte{1, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
 	} {

@@ -41,6 +41,9 @@ type Relay interface {
 	CanRelay() bool
 	// Immobile tells that a client has no Mobile IPv6, as a target found out.
 	Immobile(client netip.Addr)
+	// Vacated tells that a client has no connection here any more; others may be
+	// relayed from here. It must not wait.
+	Vacated(client netip.Addr)
 }
 
 // Deps is what a Service works with. Agent and Address must be set.

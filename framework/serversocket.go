@@ -14,6 +14,7 @@ type ServerSocket struct {
 	s       *Service
 	id      socketID
 	waiters []chan *Taken // the Accepts, oldest first; the loop's
+	order   func(k uint64, target netip.Addr)
 }
 
 // Listen opens a server socket: from now on clients may be distributed to this

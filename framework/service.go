@@ -37,6 +37,7 @@ type Service struct {
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]chan<- result
+	orders   map[key]chan<- error
 	policies map[string]Policy
 	closing  bool
 
@@ -79,6 +80,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]chan<- result),
+		orders:   make(map[key]chan<- error),
 		policies: make(map[string]Policy),
 	}
 	if _, err := s.policy(cfg.Policy); err != nil {

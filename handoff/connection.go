@@ -17,7 +17,10 @@ type ConnectionBinder struct{ *anycast.Connection }
 var _ Binder = ConnectionBinder{}
 
 // Alone implements Binder.
-func (b ConnectionBinder) Alone() bool { return b.IsRelayed() }
+func (b ConnectionBinder) Alone() bool { return b.Settle() }
+
+// Immobile implements Binder.
+func (b ConnectionBinder) Immobile() bool { return b.IsImmobile() }
 
 // Ready implements Binder.
 func (b ConnectionBinder) Ready(netip.Addr) time.Time { return b.Connection.Ready() }

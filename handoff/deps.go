@@ -22,8 +22,10 @@ type Caller interface {
 // safe for concurrent use.
 type Binder interface {
 	// Alone tells that this connection is moved and not the client's others: it
-	// is relayed.
+	// is relayed. Once asked, that stays so.
 	Alone() bool
+	// Immobile tells that the client is known to have no Mobile IPv6.
+	Immobile() bool
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)

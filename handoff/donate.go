@@ -71,6 +71,9 @@ func (g *Agent) lock(moves connection, c *Client) bool {
 	if _, busy := g.donating[moves]; busy || len(g.donating) >= g.d.MaxHandoffs {
 		return false
 	}
+	if _, busy := g.donating[moves.whole()]; busy {
+		return false // the client is told of another replica; who relays then is not known yet
+	}
 	g.donating[moves] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
 	return true
 }

@@ -10,7 +10,10 @@ import (
 )
 
 // batch is what is to be told one anchor about one contact address.
-type batch struct{ contact, anchor netip.Addr }
+type batch struct {
+	contact, anchor netip.Addr
+	bound           bool // the anchor is no contact node: nobody stands in for it
+}
 
 // sweep renews the leases of connections that are in use, gives those of others
 // back, and lets lapse what nobody renewed here.
@@ -53,7 +56,7 @@ func (n *Node) sweep() {
 		if !used || n.bound[c.Flow().ClientFlow()] {
 			r.Lifetime = 0
 		}
-		b := batch{c.Contact.Addr(), o.anchor}
+		b := batch{c.Contact.Addr(), o.anchor, o.bound}
 		silent := o.lost || !o.live
 		if r.Lifetime == 0 {
 			n.drop(c)
@@ -65,6 +68,7 @@ func (n *Node) sweep() {
 			batches[b] = append(batches[b], r)
 		}
 	}
+	n.vacant()
 	for b, all := range batches {
 		n.work.Go(func() {
 			for part := range slices.Chunk(all, maxBatch) {
@@ -90,9 +94,15 @@ func (n *Node) used(c Conn, now time.Time) bool {
 
 // renew tells the anchor, or who may have become it.
 func (n *Node) renew(b batch, all []Request) {
-	nodes, err := n.nodes(b.contact, b.anchor)
+	nodes, err := n.nodes(Conn{Contact: netip.AddrPortFrom(b.contact, 0)}, b.anchor)
 	if err != nil {
 		return
+	}
+	if b.bound {
+		nodes = append([]netip.Addr{b.anchor}, slices.DeleteFunc(nodes, func(a netip.Addr) bool { return a == b.anchor })...)
+	}
+	if b.anchor == n.cfg.Self && !slices.Contains(nodes, b.anchor) {
+		nodes = append([]netip.Addr{b.anchor}, nodes...) // we are, for a client that is bound here
 	}
 	for _, node := range nodes {
 		var results []Result
@@ -101,12 +111,19 @@ func (n *Node) renew(b batch, all []Request) {
 				results = append(results, n.decide(r))
 			}
 		} else if results, _, err = n.tell(n.ctx, node, all); err != nil {
+			if b.bound && node == b.anchor {
+				n.missed(node, all)
+				return
+			}
 			continue
 		}
 		var left []Request
 		for i, r := range all {
 			if results[i].Status == mipv6.StatusNotHomeAgent {
 				left = append(left, r)
+				if b.bound && node == b.anchor && r.Lifetime > 0 {
+					n.orphan(r.pair(), node) // it has forgotten the client
+				}
 			} else if r.Lifetime > 0 {
 				n.renewed(node, r, results[i])
 			}
@@ -135,7 +152,7 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	switch res.Status {
 	case mipv6.StatusAccepted:
 		o.settle(node)
-		o.granted(n.deps.Now(), res.Lifetime)
+		o.granted(n.deps.Now(), res)
 		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
 			s.kind, s.until = late, n.deps.Now().Add(seamLinger)
 			n.seams[r.Conn] = s

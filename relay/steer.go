@@ -155,7 +155,7 @@ func (n *Node) confirmSoon() {
 	n.mu.Lock()
 	for _, c := range n.confirming {
 		if o := n.owned[c]; o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
-			b := batch{c.Contact.Addr(), o.anchor}
+			b := batch{c.Contact.Addr(), o.anchor, o.bound}
 			batches[b] = append(batches[b], Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
 		}
 	}

@@ -16,6 +16,8 @@ type Mark struct {
 	Sequence uint16
 	// Anchor is where the donor is registered; invalid if nowhere.
 	Anchor netip.Addr
+	// Bound: the client is bound to the anchor, so nobody else is one.
+	Bound bool
 }
 
 // firstSequence chooses a number for a connection that was not registered yet.
@@ -36,12 +38,14 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 	}
 	now := n.deps.Now()
 	ct := n.contacts[c.Contact.Addr()]
-	if !o.live {
-		// Served here though it was never registered: at the contact node, whose
-		// own connections need no relay. The register must know the number.
+	bound := n.bound[c.Flow().ClientFlow()]
+	if !o.live || bound && o.anchor != n.cfg.Self {
+		// Served here though it was never registered, or not since the client was
+		// bound to us: where the client's packets come first its connections need no
+		// relay. The register must know the number.
 		o.live, o.sequence, o.anchor = true, firstSequence(), ct.node
-		if ct.active {
-			o.anchor = n.cfg.Self
+		if ct.active || bound {
+			o.anchor, o.bound = n.cfg.Self, bound
 			if e, ok := n.cache.Lookup(now, c); ok {
 				o.sequence = e.Sequence + 1
 			}
@@ -50,12 +54,13 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 				n.drop(c)
 				return Mark{}, &OpError{"mark", c, err}
 			}
-			o.granted(now, res.Lifetime)
+			res.Bound = bound
+			o.granted(now, res)
 		}
 	}
 	o.marked, o.untold = now.Add(markHold), false
 	n.syncQuietly(c) // the way that the acceptor can take over
-	return Mark{o.sequence, o.anchor}, nil
+	return Mark{o.sequence, o.anchor, o.bound}, nil
 }
 
 // Preview is what Mark would say of a connection that is registered already.
@@ -63,7 +68,7 @@ func (n *Node) Preview(c Conn) Mark {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if o := n.owned[c]; o != nil {
-		return Mark{o.sequence, o.anchor}
+		return Mark{o.sequence, o.anchor, o.bound}
 	}
 	return Mark{}
 }
@@ -75,7 +80,7 @@ func (n *Node) Preview(c Conn) Mark {
 // error that is also ErrUnsent left no trace; after another the anchor may or may
 // not have taken it: Reclaim at the donor finds out.
 func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
-	o, err := n.begin(c, m.Anchor)
+	o, err := n.begin(c, m)
 	if err != nil {
 		return &OpError{"start", c, fmt.Errorf("%w (%w)", err, ErrUnsent)}
 	}
@@ -102,7 +107,7 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 
 // begin prepares the way for packets that come as soon as the anchor has taken
 // the update, before its answer.
-func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
+func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o, err := n.ownOf(c)
@@ -110,16 +115,19 @@ func (n *Node) begin(c Conn, anchor netip.Addr) (*own, error) {
 		return nil, err
 	}
 	ct := n.contacts[c.Contact.Addr()]
-	nodes := n.candidates(ct, anchor)
+	if o.busy {
+		return nil, errors.New("another update is under way")
+	}
+	o.anchor, o.bound = m.Anchor, m.Bound
+	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
 	}
-	if o.busy {
-		return nil, errors.New("another update is under way")
-	}
 	n.open(o)
-	o.live, o.held, o.lost, o.anchor, o.former = true, false, false, nodes[0], netip.Addr{}
+	o.live, o.held, o.lost, o.former = true, false, false, netip.Addr{}
+	o.settle(nodes[0])
+	o.former = netip.Addr{}
 	if err := n.sync(c); err != nil {
 		n.drop(c)
 		return nil, err
@@ -148,7 +156,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	n.open(o)
 	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
 	o.live, o.lost, o.held = true, false, false
-	o.granted(n.deps.Now(), res.Lifetime)
+	o.granted(n.deps.Now(), res)
 	return n.sync(c)
 }
 
@@ -210,6 +218,21 @@ func (n *Node) Bind(ctx context.Context, c Conn) error {
 		return &OpError{"bind", c, err}
 	}
 	return nil
+}
+
+// Withdraw is Bind for a connection of a client that is bound here and soon will not
+// be any more.
+func (n *Node) Withdraw(ctx context.Context, c Conn) error {
+	n.mu.Lock()
+	o, err := n.ownOf(c)
+	if err == nil {
+		o.away = true
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return &OpError{"withdraw", c, err}
+	}
+	return n.Bind(ctx, c)
 }
 
 // Hold stops a connection's packets at this replica, both ways, in silence.

@@ -50,6 +50,9 @@ func (b *binder) update(client netip.Addr, sequence uint16) (careOf netip.Addr) 
 // Alone: a binding moves all.
 func (b *binder) Alone() bool { return b.h.w.Relayed }
 
+// Immobile: all clients have Mobile IPv6.
+func (b *binder) Immobile() bool { return false }
+
 // Mark gives the client's last sequence number.
 func (b *binder) Mark(client netip.Addr) ([]byte, error) {
 	if err := b.h.w.fault(b.h.addr, "mark"); err != nil {

@@ -16,7 +16,9 @@ import (
 	"log"
 	"net/netip"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vanycast/vanycast"
 	"github.com/vanycast/vanycast/tests/stream"
@@ -28,6 +30,16 @@ type job struct {
 	size  int64 // bytes to send
 	every int64 // received bytes between handoffs; 0: none
 	pace  stream.Pace
+
+	wanted sync.Map // *vanycast.Conn → netip.Addr: where an operator wants it
+}
+
+// want ends the reading from a client that an operator wants elsewhere.
+func (j *job) want(c *vanycast.Conn, target netip.Addr) {
+	j.wanted.Store(c, target)
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		j.wanted.Delete(c)
+	}
 }
 
 func main() {
@@ -44,7 +56,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	ln, err := vanycast.Listen(ctx, *service)
+	ln, err := vanycast.Listen(ctx, *service, vanycast.WithHandoffRequests(j.want))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -85,7 +97,9 @@ func (j *job) serve(c *vanycast.Conn) error {
 			return errors.Join(err, c.Close())
 		}
 		c.SetState(state)
-		err = c.Handoff(context.Background(), netip.Addr{})
+		target, _ := j.wanted.LoadAndDelete(c)
+		to, _ := target.(netip.Addr) // none: the policy's choice
+		err = c.Handoff(context.Background(), to)
 		if err == nil {
 			return nil
 		}
