@@ -37,25 +37,27 @@ func (s *sendQueue) remove(m *outgoing) bool {
 // fill appends frames to b until no frame fits into limit bytes any more or the
 // queue is empty.
 func (s *sendQueue) fill(b []byte, limit int) []byte {
-	for len(s.q) > 0 {
-		m := s.q[0]
+	taken := 0
+	for taken < len(s.q) {
+		m := s.q[taken]
 		n := min(len(m.body)-m.off, maxFragment)
 		if len(b) > 0 && len(b)+headerLen+n > limit {
-			return b
+			break
 		}
 		more := m.off+n < len(m.body)
 		b = header{length: n, typ: m.typ, more: more, kind: m.kind, id: m.id}.append(b)
 		b = append(b, m.body[m.off:m.off+n]...)
 		m.off += n
 		m.begun = true
-		s.q[0] = nil
-		s.q = s.q[1:]
+		taken++
 		if more {
 			s.q = append(s.q, m)
 		} else {
 			m.whole = true
 		}
 	}
-	s.q = nil
+	left := copy(s.q, s.q[taken:]) // the next batch has the same memory
+	clear(s.q[left:])
+	s.q = s.q[:left]
 	return b
 }

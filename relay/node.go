@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -97,7 +98,8 @@ type Node struct {
 	cache    *Cache
 	bound    map[dataplane.Flow]bool // clients that are bound here
 	routes   map[Conn]dataplane.Route
-	flowing  map[Conn]bool // for which flow bindings are wanted
+	clients  map[dataplane.Flow]map[Conn]struct{} // their connections in owned or routes
+	flowing  map[Conn]bool                        // for which flow bindings are wanted
 	ceding   map[clientPair]ceding
 	counts   counters
 
@@ -149,7 +151,7 @@ func New(cfg Config, deps Deps) *Node {
 		cfg: cfg, deps: deps, log: cfg.Logger,
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
-		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route),
+		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
 		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding),
 		due: make(chan struct{}, 1),
 	}
@@ -230,6 +232,7 @@ func (n *Node) Remove(contact netip.Addr) {
 		if c.Contact.Addr() == contact {
 			n.open(o)
 			delete(n.owned, c)
+			n.index(c)
 			n.tellFlow(c)
 		}
 	}
@@ -241,6 +244,7 @@ func (n *Node) Remove(contact netip.Addr) {
 	for c := range n.routes {
 		if c.Contact.Addr() == contact {
 			delete(n.routes, c)
+			n.index(c)
 		}
 	}
 	for p := range n.ceding {
@@ -252,6 +256,23 @@ func (n *Node) Remove(contact netip.Addr) {
 		if f.Home == contact {
 			delete(n.bound, f)
 		}
+	}
+}
+
+// index keeps clients in line with owned and routes after one of them got or lost a
+// connection: a client may be one of very many. The lock is held.
+func (n *Node) index(c Conn) {
+	client := c.Flow().ClientFlow()
+	if _, routed := n.routes[c]; routed || n.owned[c] != nil {
+		if n.clients[client] == nil {
+			n.clients[client] = make(map[Conn]struct{}, 1)
+		}
+		n.clients[client][c] = struct{}{}
+		return
+	}
+	delete(n.clients[client], c)
+	if len(n.clients[client]) == 0 {
+		delete(n.clients, client)
 	}
 }
 
@@ -269,20 +290,13 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 	} else {
 		delete(n.bound, f)
 	}
-	for c := range n.routes {
-		if c.Contact.Addr() != contact || c.Client.Addr() != client {
-			continue
-		}
+	// Those that were relayed; and when the client is not bound any more, those that
+	// went its way.
+	for _, c := range slices.Collect(maps.Keys(n.clients[f])) {
 		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
 			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
 		}
-		n.syncQuietly(c)
-	}
-	if bound {
-		return
-	}
-	for c := range n.owned { // those that went the client's way
-		if c.Contact.Addr() == contact && c.Client.Addr() == client {
+		if _, routed := n.routes[c]; routed || !bound {
 			n.syncQuietly(c)
 		}
 	}

@@ -53,7 +53,7 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 	}
 	if o != nil {
 		switch {
-		case o.held, o.lost:
+		case o.held:
 			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && n.bound[c.Flow().ClientFlow()]:
 			// It goes the client's way; another anchor may be before it, or after.
@@ -65,6 +65,8 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 				return dataplane.Route{}, false
 			}
 			return dataplane.Route{Kind: dataplane.Optimised, From: from}, true
+		case o.lost:
+			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && o.anchor != n.cfg.Self:
 			if ct.Direct && !o.expires.IsZero() && !n.deps.Now().Before(o.expires) {
 				// The lease is over: another may have the connection. Through an
@@ -117,14 +119,17 @@ func (n *Node) sync(c Conn) error {
 	case some && (!had || want != have):
 		if err := n.deps.Plane.SetRoute(c.Flow(), want); err != nil {
 			n.routes[c] = unknownRoute // the next sync tries again
+			n.index(c)
 			return err
 		}
 		n.routes[c] = want
+		n.index(c)
 	case !some && had:
 		if err := n.deps.Plane.RemoveRoute(c.Flow()); err != nil {
 			return err
 		}
 		delete(n.routes, c)
+		n.index(c)
 	}
 	return nil
 }
@@ -166,6 +171,7 @@ func (n *Node) ownOf(c Conn) (*own, error) {
 		}
 		o = new(own)
 		n.owned[c] = o
+		n.index(c)
 	}
 	return o, nil
 }
@@ -177,5 +183,6 @@ func (n *Node) drop(c Conn) {
 		n.open(o)
 	}
 	delete(n.owned, c)
+	n.index(c)
 	n.syncQuietly(c)
 }

@@ -137,6 +137,7 @@ func (n *Node) renew(b batch, all []Request) {
 
 // renewed notes the outcome for one connection.
 func (n *Node) renewed(node netip.Addr, r Request, res Result) {
+	served := n.cfg.InUse(r.Conn)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o := n.owned[r.Conn]
@@ -158,6 +159,10 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 			n.seams[r.Conn] = s
 		}
 	case mipv6.StatusSequenceOutOfWindow, mipv6.StatusAdministrativelyProhibited:
+		if !served { // it was handed off as one of a client that is bound
+			n.drop(r.Conn)
+			return
+		}
 		n.log.Warn("connection is relayed to another replica", "connection", r.Conn.String(), "anchor", node, "last", res.Last)
 		o.lost = true
 		if n.seams[r.Conn].kind == through {

@@ -348,3 +348,26 @@ func TestSeamUnregistered(t *testing.T) {
 		})
 	}
 }
+
+// What an anchor says counts nothing for a client that sends here by itself: a
+// connection that began relayed, and moved with its client's binding since.
+func TestBoundThoughLost(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor)
+	anchor, owner := nodes[0], nodes[1]
+	m, err := anchor.Mark(seamConn)
+	ok(t, err, owner.Start(t.Context(), seamConn, m))
+	taken := anchor.cache.Update(now, Request{seamConn, seamAcceptor, m.Sequence + 2, DefaultLifetime})
+	ok(t, anchor.refusal(seamAnchor, taken))
+	owner.cfg.InUse = func(Conn) bool { return true }
+	owner.renew(batch{contact: seamConn.Contact.Addr(), anchor: seamAnchor}, []Request{{seamConn, seamDonor, m.Sequence + 1, DefaultLifetime}})
+	owner.is(t, "held")
+	owner.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	owner.is(t, "optimised, accepts from 2001:db8:1::10")
+	owner.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), false)
+
+	// One that is not served here any more is forgotten.
+	owner.cfg.InUse = func(Conn) bool { return false }
+	owner.renew(batch{contact: seamConn.Contact.Addr(), anchor: seamAnchor}, []Request{{seamConn, seamDonor, m.Sequence + 1, DefaultLifetime}})
+	owner.is(t, "none")
+}

@@ -97,6 +97,7 @@ func (n *Node) Take(c Conn, anchor netip.Addr) error {
 		if o != nil {
 			n.open(o)
 			delete(n.owned, c)
+			n.index(c)
 		}
 		var err error
 		if o, err = n.ownOf(c); err != nil {

@@ -262,6 +262,7 @@ func (n *Node) Unhold(c Conn) error {
 	if !o.live && !o.busy {
 		n.open(o)
 		delete(n.owned, c)
+		n.index(c)
 	}
 	if err := n.sync(c); err != nil {
 		return &OpError{"unhold", c, err}

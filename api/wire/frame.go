@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -22,16 +21,18 @@ type Frame struct {
 
 // appendFrame encodes a frame without its descriptor.
 func appendFrame(b []byte, m *Message, state []byte) ([]byte, error) {
-	text, err := json.Marshal(m)
+	start := len(b)
+	b = append(b, make([]byte, prefixLength)...)
+	b, err := appendMessage(b, m)
 	if err != nil {
 		return nil, fmt.Errorf("wire: %s message: %w", m.Kind, err)
 	}
-	if len(text) > MaxMessage || len(state) > MaxState {
-		return nil, fmt.Errorf("%w: %s message of %d bytes with a state of %d", ErrFrame, m.Kind, len(text), len(state))
+	length := len(b) - start - prefixLength
+	if length > MaxMessage || len(state) > MaxState {
+		return nil, fmt.Errorf("%w: %s message of %d bytes with a state of %d", ErrFrame, m.Kind, length, len(state))
 	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(text)))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(state)))
-	b = append(b, text...)
+	binary.BigEndian.PutUint32(b[start:], uint32(length))
+	binary.BigEndian.PutUint32(b[start+4:], uint32(len(state)))
 	return append(b, state...), nil
 }
 

@@ -1,9 +1,6 @@
 package bindings
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // deadlines orders keys by when they are due. An entry whose time changed is
 // simply added again: whoever takes a due key compares it with the entry's own
@@ -21,7 +18,7 @@ type deadline[K any] struct {
 // add notes that key is due at at; a zero time is never due.
 func (d *deadlines[K]) add(at time.Time, key K) {
 	if !at.IsZero() {
-		heap.Push(d, deadline[K]{at, key})
+		d.push(deadline[K]{at, key})
 	}
 }
 
@@ -31,7 +28,7 @@ func (d *deadlines[K]) next(valid func(K, time.Time) bool) (time.Time, bool) {
 		if first := d.items[0]; valid(first.key, first.at) {
 			return first.at, true
 		}
-		heap.Pop(d)
+		d.pop()
 	}
 	return time.Time{}, false
 }
@@ -42,7 +39,7 @@ func (d *deadlines[K]) due(now time.Time, valid func(K, time.Time) bool) (key K,
 	if !ok || at.After(now) {
 		return key, false
 	}
-	return heap.Pop(d).(deadline[K]).key, true
+	return d.pop().key, true
 }
 
 // compact rebuilds the heap when most of it is stale; live is how many keys
@@ -59,27 +56,59 @@ func (d *deadlines[K]) compact(live int, valid func(K, time.Time) bool) {
 	}
 	clear(d.items[len(kept):])
 	d.items = kept
-	heap.Init(d)
+	for i := len(d.items)/2 - 1; i >= 0; i-- {
+		d.down(i)
+	}
 }
 
-// Len, Less, Swap, Push and Pop implement heap.Interface.
-func (d *deadlines[K]) Len() int { return len(d.items) }
-
-func (d *deadlines[K]) Less(i, j int) bool {
-	a, b := d.items[i], d.items[j]
+// before orders two items of the heap.
+func (d *deadlines[K]) before(i, j int) bool {
+	a, b := &d.items[i], &d.items[j]
 	if !a.at.Equal(b.at) {
 		return a.at.Before(b.at)
 	}
 	return d.less(a.key, b.key)
 }
 
-func (d *deadlines[K]) Swap(i, j int) { d.items[i], d.items[j] = d.items[j], d.items[i] }
-func (d *deadlines[K]) Push(x any)    { d.items = append(d.items, x.(deadline[K])) }
+// The heap is container/heap's, without an allocation for each item that comes
+// and goes.
 
-func (d *deadlines[K]) Pop() any {
-	last := len(d.items) - 1
-	it := d.items[last]
+func (d *deadlines[K]) push(it deadline[K]) {
+	d.items = append(d.items, it)
+	for i := len(d.items) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !d.before(i, parent) {
+			return
+		}
+		d.items[i], d.items[parent] = d.items[parent], d.items[i]
+		i = parent
+	}
+}
+
+// pop takes off the first item.
+func (d *deadlines[K]) pop() deadline[K] {
+	first, last := d.items[0], len(d.items)-1
+	d.items[0] = d.items[last]
 	d.items[last] = deadline[K]{}
 	d.items = d.items[:last]
-	return it
+	d.down(0)
+	return first
+}
+
+// down puts item i where it belongs below.
+func (d *deadlines[K]) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(d.items) {
+			return
+		}
+		if right := child + 1; right < len(d.items) && d.before(right, child) {
+			child = right
+		}
+		if !d.before(child, i) {
+			return
+		}
+		d.items[i], d.items[child] = d.items[child], d.items[i]
+		i = child
+	}
 }

@@ -184,8 +184,9 @@ func bareAuthentications(updates []authenticated) float64 {
 // a Binding Update of it.
 func authorise(responder *rr.Responder, now time.Time, i int) (u authenticated, err error) {
 	home, careOf := numbered(cacheHome, i), numbered(cacheCareOf, i)
-	// A moment of its own for each: the responder limits its rate.
-	at := now.Add(time.Duration(i-authenticatedUpdates) * time.Millisecond)
+	// A moment of its own for each: the responder limits its rate, and many
+	// links share a limit.
+	at := now.Add(time.Duration(i-authenticatedUpdates) * 20 * time.Millisecond)
 	hot, err := responder.HomeTest(at, home, &mipv6.HomeTestInit{})
 	if err != nil {
 		return u, err

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	iperfRounds  = 5
-	iperfSeconds = 2
+	iperfRounds  = 7
+	iperfSeconds = 1
 	iperfPort    = 5201
 	// plainMTU is the MTU that rewritten traffic has on a 1500 byte link:
 	// plain traffic is given the same, or the comparison would be of MTUs.

@@ -75,10 +75,10 @@ func measureWeb(ctx context.Context, tb lab.TB, b *bench) error {
 			times[f.name] = append(times[f.name], ms)
 		}
 	}
-	direct := median(times["direct"])
-	b.results.add("page_undistributed", median(times["local"]), "ms", direct)
-	b.results.add("page_distributed_modern", median(times["modern"]), "ms", direct)
-	b.results.add("page_distributed_legacy", median(times["legacy"]), "ms", direct)
+	undistributed := median(times["local"])
+	b.results.add("page_undistributed", undistributed, "ms", median(times["direct"]))
+	b.results.add("page_distributed_modern", median(times["modern"]), "ms", undistributed)
+	b.results.add("page_distributed_legacy", median(times["legacy"]), "ms", undistributed)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,8 @@ type link struct {
 	names [2]string
 	mtu   int
 	wire  bool
+	to    string // the second host
+	delay time.Duration
 }
 
 // Names names the two interfaces; the default is eth0, eth1… on each host.
@@ -29,11 +32,11 @@ func MTU(bytes int) LinkOption { return func(l *link) { l.mtu = bytes } }
 // capture of it cannot be judged.
 func Wire() LinkOption { return func(l *link) { l.wire = true } }
 
-// Link joins two hosts by a veth pair, both ends up, and returns the names of
-// the interfaces.
+// Link joins two hosts by a veth pair (or Delayed), both ends up, and returns the
+// names of the interfaces.
 func (n *Net) Link(a, b *Host, opts ...LinkOption) (ifaceA, ifaceB string) {
 	n.tb.Helper()
-	l := link{mtu: 1500}
+	l := link{mtu: 1500, to: b.name}
 	for _, o := range opts {
 		o(&l)
 	}
@@ -42,6 +45,15 @@ func (n *Net) Link(a, b *Host, opts ...LinkOption) (ifaceA, ifaceB string) {
 			l.names[i] = fmt.Sprintf("eth%d", h.links)
 			h.links++
 		}
+	}
+	if l.delay > 0 {
+		if err := n.join(a, b, &l); err != nil {
+			n.tb.Fatalf("lab: delayed link: %v", err)
+		}
+		for i, h := range []*Host{a, b} {
+			h.IP("link", "set", l.names[i], "up")
+		}
+		return l.names[0], l.names[1]
 	}
 	mtu := strconv.Itoa(l.mtu)
 	n.ip("link", "add", l.names[0], "mtu", mtu, "netns", a.ns, "type", "veth",

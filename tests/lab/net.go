@@ -25,6 +25,7 @@ type Net struct {
 	mu        sync.Mutex
 	hosts     []*Host
 	processes []*Process
+	delayed   []func() error // end delayed links
 	detached  bool
 	closed    bool
 }
@@ -189,6 +190,9 @@ func (n *Net) Close() error {
 	}
 	if n.tb.Failed() {
 		n.dumpLogs(processes)
+	}
+	for _, end := range n.delayed {
+		errs = append(errs, end())
 	}
 	for _, h := range slices.Backward(hosts) {
 		errs = append(errs, removeNamespace(h.ns))

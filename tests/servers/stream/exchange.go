@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
+	"log"
 	"os"
 	"time"
 
@@ -62,6 +64,7 @@ func (j *job) receive(c *vanycast.Conn, p *progress) error {
 		until = (p.Received/j.every + 1) * j.every
 	}
 	b := make([]byte, chunk)
+	prepared := j.ahead == 0 || j.every == 0
 	for !p.Ended && p.Received < until {
 		if _, wanted := j.wanted.Load(c); wanted {
 			return nil
@@ -69,6 +72,14 @@ func (j *job) receive(c *vanycast.Conn, p *progress) error {
 		n, err := c.Read(b[:min(chunk, until-p.Received)])
 		p.hash.Write(b[:n])
 		p.Received += int64(n)
+		if !prepared && p.Received >= until-j.ahead {
+			prepared = true
+			go func() {
+				if err := c.PrepareHandoff(context.Background(), j.next); err != nil {
+					log.Printf("client %v: %v", c.RemoteAddr(), err)
+				}
+			}()
+		}
 		if errors.Is(err, io.EOF) {
 			p.Ended = true
 		} else if err != nil {

@@ -2,9 +2,11 @@
 // stream and hashes what the client sends, both at once, and hands the client
 // to another replica every so many received bytes, in the middle of it all.
 //
-//	stream -seed N -size BYTES -every BYTES [-steady]
+//	stream -seed N -size BYTES -every BYTES [-steady] [-next ADDRESS [-ahead BYTES]]
 //
-// With -steady it sends a kilobyte each millisecond, instead of all it can.
+// With -steady it sends a kilobyte each millisecond, instead of all it can. With
+// -next it hands to that replica, instead of to whom the policy says, and with
+// -ahead has that replica prepare itself so many received bytes before.
 // When the client has ended its side and all is sent, the client is told the
 // hash of what the servers received, and how many they were.
 package main
@@ -30,6 +32,8 @@ type job struct {
 	size  int64 // bytes to send
 	every int64 // received bytes between handoffs; 0: none
 	pace  stream.Pace
+	next  netip.Addr // the replica to hand to; not valid: any
+	ahead int64      // received bytes between preparing a handoff and that; 0: not prepared
 
 	wanted sync.Map // *vanycast.Conn → netip.Addr: where an operator wants it
 }
@@ -47,6 +51,8 @@ func main() {
 	flag.Uint64Var(&j.seed, "seed", 1, "which stream to send")
 	flag.Int64Var(&j.size, "size", 1<<20, "how many bytes of it")
 	flag.Int64Var(&j.every, "every", 0, "hand off after so many received bytes")
+	flag.TextVar(&j.next, "next", netip.Addr{}, "the `ADDRESS` of the replica to hand to")
+	flag.Int64Var(&j.ahead, "ahead", 0, "prepare so many received bytes before")
 	steady := flag.Bool("steady", false, "send a kilobyte each millisecond")
 	service := flag.String("service", "stream", "name of the service")
 	flag.Parse()
@@ -97,8 +103,10 @@ func (j *job) serve(c *vanycast.Conn) error {
 			return errors.Join(err, c.Close())
 		}
 		c.SetState(state)
-		target, _ := j.wanted.LoadAndDelete(c)
-		to, _ := target.(netip.Addr) // none: the policy's choice
+		to := j.next
+		if target, ok := j.wanted.LoadAndDelete(c); ok {
+			to = target.(netip.Addr)
+		}
 		err = c.Handoff(context.Background(), to)
 		if err == nil {
 			return nil
