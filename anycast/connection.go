@@ -51,7 +51,7 @@ func (c *Connection) IsRelayed() bool {
 	bound, immobile := c.standing()
 	n, mobile := c.a.node, c.mobile()
 	switch {
-	case !bound && (n.relay.Bound(c.conn) || !mobile && n.relay.Knows(c.conn)):
+	case !bound && (n.relay.Alone(c.conn) || !mobile && n.relay.Knows(c.conn)):
 		return true
 	case immobile && !bound && !mobile, c.shared():
 		return n.relay.CanRelay(c.a.home)

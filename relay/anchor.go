@@ -92,11 +92,11 @@ func (n *Node) owners(p clientPair) (owners []netip.Addr) {
 	return owners
 }
 
-// Bound reports whether a connection is served here and relayed by a replica because
-// its client is bound to that.
-func (n *Node) Bound(c Conn) bool {
+// Alone reports whether a connection was handed off here by relaying: its client may
+// have others elsewhere, which a binding to us would cut off.
+func (n *Node) Alone(c Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o := n.owned[c]
-	return o != nil && o.live && o.bound && o.anchor != n.cfg.Self
+	return o != nil && o.live && (o.bound || o.alone) && o.anchor != n.cfg.Self
 }

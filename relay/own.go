@@ -13,6 +13,7 @@ type own struct {
 	anchor   netip.Addr // where it is registered, ourselves at the contact node
 	former   netip.Addr // the anchor before, whose late packets are still taken
 	bound    bool       // the anchor is the one that the client is bound to
+	alone    bool       // it was handed off here alone: its client may have others elsewhere
 	away     bool       // the client's binding here is about to end: another must be the anchor
 	live     bool       // its packets come here, or may at any moment
 	held     bool       // nothing goes in or out

@@ -118,7 +118,7 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	if o.busy {
 		return nil, errors.New("another update is under way")
 	}
-	o.anchor, o.bound = m.Anchor, m.Bound
+	o.anchor, o.bound, o.alone = m.Anchor, m.Bound, true
 	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
