@@ -167,6 +167,7 @@ func streaming(ctx context.Context, t *testing.T) (*site, cluster.Service) {
 // new clients are served. Then it comes back, and in a while it is contact node
 // again; nobody notices.
 func TestContactNodeKilled(t *testing.T) {
+	t.Parallel()
 	for _, client := range []string{"modern", "legacy"} {
 		t.Run(client, func(t *testing.T) {
 			ctx := testContext(t, 4*time.Minute)

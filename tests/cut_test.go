@@ -113,6 +113,7 @@ func (c *cutting) lastRecord(ctx context.Context, host, role string, since time.
 // acknowledgement is lost. When they see each other again the donor asks, and
 // lets the client go.
 func TestAcknowledgementLostInTheNetwork(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 2*time.Minute)
 	began := time.Now()
 	c := newCutting(ctx, t, "modern", "glass", "reich")
@@ -138,6 +139,7 @@ func TestAcknowledgementLostInTheNetwork(t *testing.T) {
 // time is over the donor takes the client back by a Binding Update with the
 // acceptor's number.
 func TestAcceptorCutOff(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 2*time.Minute)
 	c := newCutting(ctx, t, "modern", "glass", "reich")
 	c.drop(c.donor, c.acceptor)
@@ -155,6 +157,7 @@ func TestAcceptorCutOff(t *testing.T) {
 // The acceptor's daemon dies in the middle: its host refuses the donor's
 // connections, so the donor takes the client back without waiting.
 func TestAcceptorKilled(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 2*time.Minute)
 	// A dead process's own connections are reset; the client's is none of them.
 	c := newCutting(ctx, t, "modern")

@@ -91,6 +91,7 @@ func TestLegacyClientGoesStraight(t *testing.T) {
 // Switched off, and with a home agent that takes none, everything passes the
 // contact node, as ever.
 func TestLegacyClientIsRelayed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		extra   string
@@ -125,6 +126,7 @@ func TestLegacyClientIsRelayed(t *testing.T) {
 // The home agent forgets everything: contact node and replica register anew, and
 // the client never notices more than silence.
 func TestFlowBindingsAfterHomeAgentRestart(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 150*time.Second)
 	service := cluster.Echo()
 	service.Extra = []string{`home_lifetime = "16s"`} // refreshed after twelve

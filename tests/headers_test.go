@@ -38,6 +38,7 @@ func dropped(t *testing.T, f *lab.HeaderFilter) {
 // A client binds, but of its segments with extension headers none gets through, in
 // one direction or both. Its transfer completes all the same, through handoffs.
 func TestPathDropsExtensionHeaders(t *testing.T) {
+	t.Parallel()
 	for name, drop := range map[string]struct{ options, routing bool }{
 		"both": {true, true}, "home address option": {options: true}, "type 2 routing header": {routing: true},
 	} {
@@ -79,6 +80,7 @@ func TestPathDropsExtensionHeaders(t *testing.T) {
 // replica binds it too, notices that nothing gets through, and serves it through the
 // contact node.
 func TestPathBlockedDuringHandoff(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 2*time.Minute)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")

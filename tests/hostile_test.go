@@ -101,6 +101,7 @@ func replayed(t *testing.T, c *lab.Capture) (packets [][]byte) {
 // the client, at replicas and at the contact address: they are dropped and
 // counted, and the session that goes on meanwhile does not notice.
 func TestBadMessagesWhileServing(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")

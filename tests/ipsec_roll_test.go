@@ -47,6 +47,7 @@ func (s *site) heardWith(ctx context.Context, t *testing.T, replica string) (new
 // home tests go over to them, tshark opens both, and not a packet is dropped.
 // Then one of the replicas is shut out, and the other is not.
 func TestIPsecRollAndRevoke(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	service := cluster.Echo()
 	service.ContactNodes = []string{"glass", "reich"}

@@ -34,6 +34,7 @@ func (s *site) counter(ctx context.Context, t *testing.T, host, name string) uin
 // the home agent no Mobility Header is in clear. tshark, with the keys, finds all
 // of them in ESP, of either algorithm (RFC 3776 §3.1, §3.3).
 func TestIPsecRequired(t *testing.T) {
+	t.Parallel()
 	for _, algorithm := range []string{"aes-gcm", "aes-cbc-hmac-sha256"} {
 		t.Run(algorithm, func(t *testing.T) {
 			ctx := testContext(t, 120*time.Second)
@@ -71,6 +72,7 @@ func TestIPsecRequired(t *testing.T) {
 // are dropped and counted, and not answered. One that requires them itself sends
 // nothing in clear.
 func TestIPsecRefusesClear(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries, cluster.WithReplicas("glass", "reich"),
 		cluster.WithIPsec(cluster.IPsec{Mode: "required", Without: []string{"glass"}}))

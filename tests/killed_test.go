@@ -29,6 +29,7 @@ const (
 // killed again and again, daemon and application. No client with a live owner is
 // lost, and none gets a reset.
 func TestKilledAtRandom(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 5*time.Minute)
 	seed := *killSeed
 	if seed == 0 {

@@ -125,6 +125,7 @@ func (s *site) served(ctx context.Context, t *testing.T, by string) *cluster.Tel
 // The contact node's daemon is killed and comes back: what it relayed goes on, for
 // it asks the others before it takes the contact address again.
 func TestLegacyClientSurvivesContactNodeRestart(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t)
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
@@ -149,6 +150,7 @@ func TestLegacyClientSurvivesContactNodeRestart(t *testing.T) {
 // A better contact node comes back and takes over: the clients that the other
 // relayed, and those that it served itself, are relayed by the new one.
 func TestLegacyClientsSurviveContactNodeMove(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	service := cluster.Echo()
 	service.ContactNodes, service.Extra = []string{"reich", "glass"}, []string{returnSoon}

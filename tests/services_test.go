@@ -17,6 +17,7 @@ import (
 // several services behind one of them. A client's connections with one address
 // keep together; those with another go their own way.
 func TestSeveralServices(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	other := netip.MustParseAddr("2001:db8:9::2")
 	services := []cluster.Service{
@@ -97,6 +98,7 @@ func (s *site) lifetime(ctx context.Context, t *testing.T, host string, home net
 // A client may take the port of a connection that is over, also where an earlier
 // owner of that is still on its guard for late segments.
 func TestClientUsesItsPortAgain(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")

@@ -10,6 +10,7 @@ import (
 
 // A telnet session moves with every H, history and half-typed line included.
 func TestTelnetMovesBetweenReplicas(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")
@@ -25,6 +26,7 @@ func TestTelnetMovesBetweenReplicas(t *testing.T) {
 // Where no other replica takes the client it stays alive where it is, with all
 // it had, and is told so.
 func TestHandoffRefused(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
 	s := bringUp(ctx, t, cluster.WithReplicas("glass", "reich"))
 	servers := s.echoAt(ctx, t, "glass", "reich")
@@ -53,6 +55,7 @@ func TestHandoffRefused(t *testing.T) {
 
 // A replica that is dead is passed over: the next target takes the client.
 func TestHandoffToDeadReplica(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")
@@ -90,6 +93,7 @@ func TestHandoffToDeadReplica(t *testing.T) {
 // When an application dies its clients' connections are closed in order: an
 // end of file, no reset.
 func TestApplicationKilled(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
 	s := bringUp(ctx, t)
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")

@@ -139,6 +139,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 // New connections go to replicas that take them: not to one without application, not
 // to a dead one, also if the SYN is on its way already.
 func TestSteerPassesOver(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t)
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
@@ -168,6 +169,7 @@ func TestSteerPassesOver(t *testing.T) {
 
 // Without steering a client is accepted by the contact node and handed over.
 func TestNotSteered(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
 	service := cluster.Echo()
 	service.Extra = []string{"steer = false"}

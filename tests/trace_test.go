@@ -40,6 +40,7 @@ func (s *site) useIt(ctx context.Context, t *testing.T) *cluster.Telnet {
 // SIGTERM leaves no trace of a daemon on its host, even while clients are
 // served; these see an orderly end, and no other host remembers.
 func TestSIGTERMLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries)
 	must(t, err)
@@ -81,6 +82,7 @@ func (s *site) forgotten(ctx context.Context, t *testing.T, hosts ...string) {
 // What kill -9 leaves behind is taken away by the next daemon, and nothing of
 // it is left when that ends in order.
 func TestKill9ThenRestartLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 180*time.Second)
 	c, err := cluster.New(ctx, t, lab.Thesis(t, lab.Wire()), binaries)
 	must(t, err)

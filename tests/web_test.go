@@ -20,6 +20,7 @@ func contactAt(port uint16) netip.AddrPort {
 // net/http runs on a vanycast listener unchanged, and curl's one connection is
 // handed to another replica between two of its requests.
 func TestHTTPConnectionMovesBetweenRequests(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
 	s := bringUp(ctx, t, cluster.WithServices(cluster.Service{Name: "web", Contact: contactAt(80), NeverSelf: true}))
 	for _, name := range lab.Replicas() {
@@ -56,6 +57,7 @@ func TestHTTPConnectionMovesBetweenRequests(t *testing.T) {
 // A server that knows nothing of vanycast: Debian's Apache behind vanyproxy on
 // each replica, fetched by curl and by wget.
 func TestApacheBehindProxy(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
 	s := bringUp(ctx, t, cluster.WithServices(cluster.Service{Name: "www", Contact: contactAt(80)}))
 	for _, name := range lab.Replicas() {
