@@ -25,7 +25,9 @@ import (
 // It owns the client from the moment that anything of it was heard, which only the
 // donor knows. So it goes on also if it could not be bound (Outcome.Touched: the
 // donor has to send on for it), and gives up, in silence, only if the number was
-// used by another: by the donor, then, because it was not heard.
+// used by another: by the donor, then, because it was not heard. It may try at any
+// time, also while the donor asks: who relays it knows whose a number is, which a
+// client does not.
 type Acceptor struct {
 	state    acceptorState
 	deadline time.Time
@@ -63,7 +65,17 @@ func NewAcceptor(budget time.Duration) *Acceptor { return &Acceptor{budget: budg
 func (a *Acceptor) Deadline() time.Time { return a.deadline }
 
 // Step takes an event. An event that does not fit the state changes nothing.
+//
+// The time is looked at here, too: a step that keeps its host busy, or a host that
+// stood still, ends before the tick is heard, and what ends late must not begin to
+// bind. The donor may be asking the client by then (Timing.settled).
 func (a *Acceptor) Step(now time.Time, e Event) []Action {
+	switch a.state {
+	case acceptorAdmitting, acceptorInserting:
+		if !a.deadline.IsZero() && !now.Before(a.deadline) {
+			a.stopped(Event{Kind: EventTick})
+		}
+	}
 	switch a.state {
 	case acceptorNew:
 		if e.Kind == EventStart {
@@ -115,6 +127,8 @@ func (a *Acceptor) Step(now time.Time, e Event) []Action {
 	case acceptorDelivering:
 		switch {
 		case e.Kind == EventDone && a.speaks:
+			// Also if the time is over, which then ends at once that we wait: it
+			// is heard through the donor no longer than that has to be.
 			a.state, a.deadline = acceptorBinding, a.until
 			return do(ActionStart)
 		case e.Kind == EventDone:

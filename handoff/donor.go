@@ -41,7 +41,8 @@ type Donor struct {
 	instance  uint64     // the acceptor's, at the offer
 	abort     bool       // ask the acceptor to stop as well
 	dead      bool       // the acceptor's process is no more
-	theirs    bool       // the client is bound to the acceptor
+	theirs    bool       // the client is bound to the acceptor, or
+	heard     bool       // has heard it, as far as we know
 	speaks    bool       // the acceptor may be heard through us
 	sent      bool       // the acceptor may have the request
 	unbound   bool       // after thawing, the client's binding needs repair
@@ -267,7 +268,7 @@ func (d *Donor) halting(now time.Time, e Event) []Action {
 		return nil
 	}
 	d.err = errors.Join(d.err, e.Err)
-	d.theirs = true
+	d.theirs, d.heard = true, true
 	if d.halted == donorThawing || d.dead {
 		return d.lose(now)
 	}
@@ -330,7 +331,7 @@ func (d *Donor) pause(now time.Time) []Action {
 func (d *Donor) lose(now time.Time) []Action {
 	where := "neither the target nor the client can be asked"
 	switch {
-	case d.theirs && d.speaks:
+	case d.heard:
 		where = "the client has heard the target"
 	case d.theirs:
 		where = "the client is bound to the target, which cannot be asked"

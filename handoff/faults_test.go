@@ -37,8 +37,14 @@ type simulation struct {
 	sequence  int                   // the client's last number
 	late      []func(s *simulation) // Binding Updates that may arrive at any time
 	crashed   bool
+	asked     bool // the donor has begun to ask the client
+	tried     bool // with the acceptor's number, and heard no answer
+	trying    bool // the acceptor goes on trying to be registered
 
-	speaks  bool // an acceptor can be heard through the donor
+	// speaks: an acceptor can be heard through the donor. The client is relayed
+	// then, and what is said here of its binding is its registration (package
+	// relay), which knows whose a number is.
+	speaks  bool
 	relay   bool // the donor sends on what it sends
 	through bool // what the acceptor sends goes that way
 	heard   bool // some of it was heard
@@ -69,10 +75,11 @@ func (s *simulation) toDonor(e Event) {
 		s.donating, s.pending = a.Kind, false
 		switch a.Kind {
 		case ActionReclaim:
-			// The client's binding cache tells the truth only then.
-			if s.request && s.instance == s.donor.Instance() || s.accepting == ActionAdmit || s.accepting == ActionInsert || s.accepting == ActionStart {
-				s.t.Fatal("the client is asked while the acceptor may still bind it")
+			s.asked = true
+			if s.request && s.instance == s.donor.Instance() {
+				s.t.Fatal("the client is asked while the acceptor may still get the request")
 			}
+			s.exclusive()
 		case ActionFreeze:
 			s.live, s.relay = false, s.speaks
 		case ActionThaw:
@@ -87,14 +94,29 @@ func (s *simulation) toDonor(e Event) {
 	}
 }
 
+// exclusive: a client's binding cache cannot be asked while the acceptor binds, nor
+// the other way round: it does not say whose a number is, and the donor takes it for
+// its own when it has tried. A relay cache says so; there both may try at once, and
+// an acceptor that is late does.
+func (s *simulation) exclusive() {
+	if s.asked && s.accepting == ActionStart && !s.speaks {
+		s.t.Fatal("the client is asked while the acceptor may still bind it")
+	}
+}
+
 // pass lets time pass. What the acceptor has to do by then it does: its deadline
-// ends what is under way, and a request that is too late meets no connection.
+// ends what is under way in the background, and a request that is too late meets no
+// connection. What is not in the background takes as long as it likes: hosts stand
+// still.
 func (s *simulation) pass(until time.Time) {
 	if s.request && !until.Before(s.sent.Add(transit)) {
 		s.request = false
 	}
-	for s.acceptor != nil && !s.acceptor.Deadline().IsZero() && !until.Before(s.acceptor.Deadline()) {
-		s.now = s.acceptor.Deadline()
+	for s.acceptor != nil && !s.acceptor.Deadline().IsZero() && !until.Before(s.acceptor.Deadline()) &&
+		(s.accepting == ActionAdmit || s.accepting == ActionStart) {
+		if d := s.acceptor.Deadline(); d.After(s.now) {
+			s.now = d
+		}
 		s.toAcceptor(Event{Kind: EventTick})
 		if s.acceptor != nil && s.acceptor.Deadline().IsZero() { // stopped: whatever it was ends
 			s.toAcceptor(Event{Kind: EventFailed, Err: errors.New("stopped")})
@@ -111,6 +133,8 @@ func (s *simulation) toAcceptor(e Event) {
 			s.accepting = a.Kind
 		}
 		switch a.Kind {
+		case ActionStart:
+			s.exclusive()
 		case ActionDeliver:
 			s.active, s.through = true, s.speaks
 		case ActionSever:
@@ -118,6 +142,7 @@ func (s *simulation) toAcceptor(e Event) {
 		case ActionEnd:
 			o := a.Outcome
 			o.Instance = s.instance
+			s.trying = o.Verdict == VerdictAccepted && o.Touched
 			s.known[s.instance], s.acceptor, s.accepting = &o, nil, 0
 		}
 	}
@@ -194,6 +219,9 @@ func (s *simulation) choices(faults bool) (all []choice) {
 		}
 		add("reclaimed", func() {
 			s.update("donor", markSequence+1)
+			if !s.speaks && s.tried {
+				s.update("donor", s.sequence+1) // it takes that for its own try, and confirms it
+			}
 			if s.client == "donor" {
 				s.toDonor(Event{Kind: EventDone})
 			} else {
@@ -201,7 +229,17 @@ func (s *simulation) choices(faults bool) (all []choice) {
 			}
 		})
 		if faults {
-			add("reclaim unheard", func() { s.update("donor", markSequence+1); s.toDonor(Event{Kind: EventFailed, Err: broken}) })
+			// It is asked what it has first, and the number used only if that is the
+			// donor's.
+			for _, arrives := range []bool{true, false} {
+				add("reclaim unheard", func() {
+					s.tried = s.tried || s.client == "donor"
+					if arrives {
+						s.update("donor", markSequence+1)
+					}
+					s.toDonor(Event{Kind: EventFailed, Err: broken})
+				})
+			}
 		}
 	case ActionBind:
 		if !s.deaf {
@@ -284,9 +322,15 @@ func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 			add("acceptor restarted", func() {
 				s.crashed = true
 				s.instance++
-				s.acceptor, s.accepting, s.active = nil, 0, s.active && survives
+				s.acceptor, s.accepting, s.active, s.trying = nil, 0, s.active && survives, false
 			})
 		}
+	}
+	if s.trying && !s.deaf {
+		add("acceptor tries on", func() {
+			s.update("acceptor", markSequence+1)
+			s.trying, s.through = false, s.client != "acceptor" // refused, it is silent
+		})
 	}
 	if s.acceptor == nil {
 		return
