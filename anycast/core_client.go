@@ -62,8 +62,9 @@ func (c *core) mark(now time.Time, p pair) (Mark, error) {
 	return m, nil
 }
 
-// start makes a client ours (Address.Start).
-func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark) {
+// start makes a client ours (Address.Start), and sends nothing from until on, if
+// that is not zero.
+func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark, until time.Time) {
 	cl, err := c.client(now, p)
 	if err != nil {
 		c.reply(id, opStart.String(), p, fmt.Errorf("%w (%w)", err, ErrUntouched))
@@ -79,7 +80,7 @@ func (c *core) start(now time.Time, id opID, p pair, donor netip.Addr, m Mark) {
 		params.Resyncs = 1
 	}
 	cl.owner = donor
-	c.startOp(now, p, &op{id: id, kind: opStart, params: params})
+	c.startOp(now, p, &op{id: id, kind: opStart, params: params, until: until})
 }
 
 // learn takes a mark's token, if it is younger than what we have.

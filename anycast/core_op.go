@@ -48,9 +48,10 @@ type op struct {
 	keys    rr.Keys // those that the update was made with
 	redone  bool    // part of return routability was done again after status 136–138
 	reclaim reclaimStep
-	mark    uint16 // of opReclaim: the number in the mark
-	sent    int    // of opReclaim: transmissions in this step
-	told    bool   // an update was sent
+	mark    uint16    // of opReclaim: the number in the mark
+	sent    int       // of opReclaim: transmissions in this step
+	told    bool      // an update was sent
+	until   time.Time // of opStart: no update is sent from then on; zero: no such time
 }
 
 // startOp begins an operation, in the place of one that matters less. It reports
@@ -118,6 +119,17 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 		c.log(slog.LevelWarn, "binding not refreshed", "contact", cl.Home, "client", cl.Client, "err", err)
 		c.list.Postpone(target(cl.pair), now.Add(refreshRetry))
 	}
+}
+
+// overdue ends an operation whose time is over, before more is sent for it: after a
+// standstill its timers are due all at once, and the waiter's may come last.
+func (c *core) overdue(now time.Time, cl *client) bool {
+	o := cl.op
+	if o == nil || o.until.IsZero() || now.Before(o.until) {
+		return false
+	}
+	c.endOp(now, cl, fmt.Errorf("%v: %w", o.waitsFor(), ErrTimeout))
+	return true
 }
 
 // cancel ends operation id for its waiter: the context has ended.

@@ -92,7 +92,9 @@ func (c *core) homeAction(now time.Time, ct *contact, a bindings.Action) {
 func (c *core) clientAction(now time.Time, cl *client, a bindings.Action) {
 	switch a.Kind {
 	case bindings.Transmit:
-		c.transmit(cl, a)
+		if !c.overdue(now, cl) {
+			c.transmit(cl, a)
+		}
 	case bindings.GaveUp:
 		c.endOp(now, cl, fmt.Errorf("%w to binding updates", ErrTimeout))
 	case bindings.RefreshDue:

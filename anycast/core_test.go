@@ -60,7 +60,7 @@ func TestClientsWithoutBinding(t *testing.T) {
 		for _, do := range []func(id opID){
 			func(id opID) { w.core.probe(w.now, id, p) },
 			func(id opID) { w.core.bind(w.now, id, p) },
-			func(id opID) { w.core.start(w.now, id, p, reich, Mark{Sequence: 7}) },
+			func(id opID) { w.core.start(w.now, id, p, reich, Mark{Sequence: 7}, time.Time{}) },
 			func(id opID) { w.core.reclaim(w.now, id, p, Mark{Sequence: 7}) },
 		} {
 			do(w.id())

@@ -74,9 +74,11 @@ func (a *Address) Prepare(ctx context.Context, client netip.Addr, m Mark) error 
 // told the client since the mark; *StatusError for another refusal; ErrNoHomeTest;
 // ErrTimeout and the context's. An error that is also ErrUntouched came before
 // any Binding Update; after ErrTimeout or the context's without it, the client
-// may or may not have accepted: Reclaim at the donor finds out.
+// may or may not have accepted: Reclaim at the donor finds out. No update is sent
+// after ctx's deadline, also where this host stood still meanwhile.
 func (a *Address) Start(ctx context.Context, client, donor netip.Addr, m Mark) error {
-	return a.about(ctx, func(now time.Time, id opID) { a.node.core.start(now, id, a.pair(client), donor, m) })
+	until, _ := ctx.Deadline()
+	return a.about(ctx, func(now time.Time, id opID) { a.node.core.start(now, id, a.pair(client), donor, m, until) })
 }
 
 // Finish forgets a client that another replica serves now (mip6_handoff_finish).

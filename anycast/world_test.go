@@ -211,8 +211,23 @@ func (w *world) perform(f []string) error {
 		w.core.prepare(w.now, w.id(), testPair, w.mark)
 	case "set-mark": // seq=N [bound] [token]: as if it came from a donor
 		return w.setMark(args)
-	case "start":
-		w.core.start(w.now, w.id(), testPair, reich, w.mark)
+	case "start": // [DURATION]: at most that long
+		until := time.Time{}
+		if len(f) > 1 {
+			d, err := time.ParseDuration(arg(0))
+			if err != nil {
+				return err
+			}
+			until = w.now.Add(d)
+		}
+		w.core.start(w.now, w.id(), testPair, reich, w.mark, until)
+	case "stall": // all that is due meanwhile comes at once
+		d, err := time.ParseDuration(arg(0))
+		if err != nil {
+			return err
+		}
+		w.now = w.now.Add(d)
+		w.core.poll(w.now)
 	case "reclaim":
 		w.core.reclaim(w.now, w.id(), testPair, w.mark)
 	case "relayed": // by which replica

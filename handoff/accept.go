@@ -12,6 +12,8 @@ import (
 // askWait is how long a donor that asks waits for a handoff that is not decided.
 const askWait = time.Second
 
+var errLate = errors.New("not bound in time")
+
 // serveOffer answers whether a client would be taken.
 func (g *Agent) serveOffer(ctx context.Context, from netip.Addr, b []byte) ([]byte, error) {
 	o, err := parseOffer(b, from)
@@ -274,7 +276,13 @@ func (a *acceptance) perform(act Action) Event {
 		e.Speaks = a.speaks
 		return e
 	case ActionStart:
+		until := a.machine.Deadline()
 		a.start(g, act.Kind, func(ctx context.Context) Event {
+			if !a.speaks { // where it does its time only ends that we wait
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
+				defer cancel()
+			}
 			err := a.binder.Start(ctx, client, a.from, r.mark)
 			if err == nil && a.speaks {
 				err = a.binder.Open(a.from)
