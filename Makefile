@@ -10,7 +10,7 @@ LAB     ?= vc
 # cgo would only make the binaries depend on the C library of this machine.
 export CGO_ENABLED = 0
 
-.PHONY: all build demo lab lab-down test conformance bench generate fuzz clean
+.PHONY: all build demo lab lab-down test conformance kill bench generate fuzz clean
 
 all: build
 
@@ -54,6 +54,10 @@ conformance: ## RFC 6275 case by case on the wire; rewrites docs/conformance.md
 test-kernel: ## the part of test that needs a kernel with Mobile IPv6, on one that has it, without root; results in build/kernel
 	@scripts/need go ip tc ping tcpdump tshark telnet setpriv linux.uml modprobe
 	$(GO) test -timeout 40m -count 1 -v -run '^TestKernel$$' ./tests/uml
+
+kill: ## daemons killed at random moments of handoffs; not yet part of test, for it fails now and then
+	@scripts/need root go ip tcpdump tshark
+	$(GO) test -count=1 -timeout $(TIMEOUT) -run '^TestKilledAtRandom$$' ./tests -kill.for=70s
 
 bench: ## measurements, each against its reference; docs/benchmarks.md, build/bench.json
 	@scripts/need root go ip ss iperf3 gcc setpriv curl apache2 linux.uml modprobe

@@ -44,8 +44,8 @@ type Binder interface {
 	// error that does not wrap ErrUntouched means that the client may be bound
 	// here; one of a client that has no Mobile IPv6 wraps ErrNoMobileIPv6.
 	// Start ends soon after ctx does, and nothing of it is sent later; nothing to a
-	// client after ctx's deadline, also where this host stood still. If it is
-	// sent again the number stays the same, or Reclaim could not tell.
+	// client after ctx's deadline, also where this host stood still. A client may be
+	// told again with a greater number: another than the mark's is the acceptor's.
 	Start(ctx context.Context, client, donor netip.Addr, mark []byte) error
 	// Finish forgets the binding here: the client is elsewhere.
 	Finish(client netip.Addr)

@@ -43,6 +43,7 @@ type Donor struct {
 	dead      bool       // the acceptor's process is no more
 	theirs    bool       // the client is bound to the acceptor, or
 	heard     bool       // has heard it, as far as we know
+	last      bool       // the last question is asked
 	speaks    bool       // the acceptor may be heard through us
 	sent      bool       // the acceptor may have the request
 	unbound   bool       // after thawing, the client's binding needs repair
@@ -187,7 +188,10 @@ func (d *Donor) freeze(now time.Time) []Action {
 func (d *Donor) sending(now time.Time, e Event) []Action {
 	switch e.Kind {
 	case EventAnswer:
-		return d.answered(now, e.Outcome)
+		if e.Outcome.Verdict != VerdictPending {
+			return d.answered(now, e.Outcome)
+		}
+		d.err = errors.New("handoff: not decided yet")
 	case EventUnsent:
 		d.sent = false
 		return d.thaw(now, e.Err)
@@ -227,13 +231,17 @@ func (d *Donor) answered(now time.Time, o Outcome) []Action {
 		d.dead = true
 		return d.unasked(now)
 	}
-	return d.pause(now)
+	if now.Before(d.settled) {
+		return d.pause(now)
+	}
+	// Something keeps it. Whatever that is, it does not begin to bind any more.
+	return d.unasked(now)
 }
 
-// unasked: the acceptor cannot be asked, or does not know.
+// unasked: the acceptor cannot be asked, or does not know, or not yet.
 func (d *Donor) unasked(now time.Time) []Action {
 	switch {
-	case d.theirs && d.dead: // nothing more to learn
+	case d.theirs && d.dead, d.last: // nothing more to learn
 		return d.lose(now)
 	case d.theirs, !d.dead && now.Before(d.settled):
 		return d.pause(now)
@@ -305,9 +313,9 @@ func (d *Donor) recover(now time.Time, e Event) []Action {
 			if d.dead {
 				return d.lose(now)
 			}
-			return d.pause(now)
+			return d.again(now)
 		case EventFailed, EventTick:
-			return d.pause(now)
+			return d.again(now)
 		}
 	case donorPausing:
 		if e.Kind == EventTick {
@@ -315,6 +323,16 @@ func (d *Donor) recover(now time.Time, e Event) []Action {
 		}
 	}
 	return nil
+}
+
+// again follows an attempt to take the client back. That may have taken long: the
+// acceptor is asked once more before the client is let go.
+func (d *Donor) again(now time.Time) []Action {
+	if now.Before(d.recoverBy) {
+		return d.pause(now)
+	}
+	d.last = true
+	return d.ask(now)
 }
 
 // pause waits before the next round, or ends the recovery.

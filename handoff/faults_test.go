@@ -39,6 +39,7 @@ type simulation struct {
 	crashed   bool
 	asked     bool // the donor has begun to ask the client
 	tried     bool // with the acceptor's number, and heard no answer
+	stuck     bool // the acceptor gave up a client that it had bound, too late to say so
 	trying    bool // the acceptor goes on trying to be registered
 
 	// speaks: an acceptor can be heard through the donor. The client is relayed
@@ -142,6 +143,12 @@ func (s *simulation) toAcceptor(e Event) {
 		case ActionEnd:
 			o := a.Outcome
 			o.Instance = s.instance
+			// The client was bound to it, and it stood still before it found out that it
+			// cannot serve it, until the donor could not wait any longer. That is no
+			// better than if its owner had died.
+			if by := s.donor.recoverBy; o.Touched && o.Verdict == VerdictRefused && !by.IsZero() && !s.now.Before(by) {
+				s.stuck = true
+			}
 			s.trying = o.Verdict == VerdictAccepted && o.Touched
 			s.known[s.instance], s.acceptor, s.accepting = &o, nil, 0
 		}
@@ -219,7 +226,7 @@ func (s *simulation) choices(faults bool) (all []choice) {
 		}
 		add("reclaimed", func() {
 			s.update("donor", markSequence+1)
-			if !s.speaks && s.tried {
+			if !s.speaks && s.tried && s.sequence == markSequence+1 {
 				s.update("donor", s.sequence+1) // it takes that for its own try, and confirms it
 			}
 			if s.client == "donor" {
@@ -346,21 +353,20 @@ func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 		if s.deaf {
 			break
 		}
-		add("bind", func() {
-			s.update("acceptor", markSequence+1)
-			if s.client == "acceptor" {
-				s.through = false
-				s.toAcceptor(Event{Kind: EventDone})
-			} else {
-				s.toAcceptor(Event{Kind: EventFailed, Err: ErrTaken})
-			}
-		})
+		add("bind", func() { s.bind(markSequence + 1) })
 		if faults {
-			add("bind unheard", func() { s.update("acceptor", markSequence+1); s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
-			add("bind late", func() {
-				s.late = append(s.late, func(s *simulation) { s.update("acceptor", markSequence+1) })
-				s.toAcceptor(Event{Kind: EventFailed, Err: broken})
-			})
+			numbers := []int{markSequence + 1}
+			if !s.speaks { // a client is told again with a greater number (RFC 6275 §11.8)
+				numbers = append(numbers, markSequence+2)
+				add("bind again", func() { s.bind(markSequence + 2) })
+			}
+			for _, n := range numbers {
+				add("bind unheard", func() { s.update("acceptor", n); s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
+				add("bind late", func() {
+					s.late = append(s.late, func(s *simulation) { s.update("acceptor", n) })
+					s.toAcceptor(Event{Kind: EventFailed, Err: broken})
+				})
+			}
 		}
 	default:
 		add("acceptor done", func() {
@@ -369,6 +375,17 @@ func (s *simulation) acceptorChoices(add func(string, func()), faults bool) {
 		if faults && s.accepting != ActionDeliver {
 			add("acceptor failed", func() { s.toAcceptor(Event{Kind: EventFailed, Err: broken}) })
 		}
+	}
+}
+
+// bind is an update of the acceptor that is answered.
+func (s *simulation) bind(number int) {
+	s.update("acceptor", number)
+	if s.client == "acceptor" {
+		s.through = false
+		s.toAcceptor(Event{Kind: EventDone})
+	} else {
+		s.toAcceptor(Event{Kind: EventFailed, Err: ErrTaken})
 	}
 }
 
@@ -389,8 +406,8 @@ func (s *simulation) check() {
 }
 
 // TestFaults: whatever goes wrong, and whenever, there are never two owners; the
-// donor's verdict is true; and nobody owns the client only if its owner died or
-// the donor could ask nobody until the end.
+// donor's verdict is true; and nobody owns the client only if its owner died (or failed,
+// and stood still until nobody asked any more) or the donor could ask nobody until the end.
 func TestFaults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t)
@@ -434,7 +451,7 @@ func TestFaults(t *testing.T) {
 			t.Fatalf("said to be kept, but live %v, at the acceptor %v", s.live, s.active)
 		case errors.Is(s.err, ErrGone) && s.live:
 			t.Fatal("said to be gone, but it is live")
-		case healed && !s.crashed && !s.live && !s.audible():
+		case healed && !s.crashed && !s.stuck && !s.live && !s.audible():
 			t.Fatalf("nobody owns the client: %v", s.err)
 		}
 	})

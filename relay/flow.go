@@ -30,7 +30,7 @@ func (n *Node) flowWanted(c Conn) bool {
 		return false
 	}
 	now := n.deps.Now()
-	return o.live && !o.held && !o.lost && !o.busy && !n.bound[c.Flow().ClientFlow()] &&
+	return o.registered() && !o.held && !o.busy && !n.bound[c.Flow().ClientFlow()] &&
 		!ct.active && o.anchor == ct.node && o.anchor != n.cfg.Self &&
 		now.Before(o.expires) && !now.Before(o.marked)
 }

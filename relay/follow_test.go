@@ -213,3 +213,48 @@ func TestAnnouncedTooLate(t *testing.T) {
 		g.route(glass, connOf(1), dataplane.RelayTo, adams)
 	})
 }
+
+// The contact node dies while a connection is on its way to another replica, which
+// becomes contact node itself, or has a third one become it: the donor's number counts
+// until the acceptor's is taken, whatever the numbers are.
+func TestContactNodeLostDuringStart(t *testing.T) {
+	for _, next := range []netip.Addr{reich, adams} {
+		for _, first := range []uint16{7, 0x7ffe, 0x9000, 0xffff} {
+			inGroup(t, func(g *group) {
+				for _, m := range g.nodes {
+					ct := m.contacts[contactAddr]
+					ct.ContactNodes = []netip.Addr{glass, reich, adams}
+				}
+				c := connOf(1)
+				donor, acceptor := g.nodes[adams], g.nodes[reich]
+				donor.local = []Conn{c}
+				if err := donor.Start(g.t.Context(), c, Mark{Sequence: first - 1, Anchor: glass}); err != nil {
+					g.t.Fatal(err)
+				}
+				mark, err := donor.Mark(c)
+				if err != nil {
+					g.t.Fatal(err)
+				}
+				if err := acceptor.Expect(c, adams, true); err != nil {
+					g.t.Fatal(err)
+				}
+				if err := acceptor.Through(c, adams); err != nil {
+					g.t.Fatal(err)
+				}
+				g.nodes[glass].down = true
+				started := make(chan error, 1)
+				go func() { started <- acceptor.Start(g.t.Context(), c, mark) }()
+				synctest.Wait()
+				g.nodes[next].Collect(g.t.Context(), contactAddr)
+				g.nodes[next].SetContactNode(contactAddr, next)
+				g.nodes[next].Announce(g.t.Context(), contactAddr, 5)
+				if err := <-started; err != nil {
+					g.t.Errorf("next %v, number %#x: %v", next, mark.Sequence, err)
+				}
+				if e, ok := g.nodes[next].cache.Lookup(acceptor.deps.Now(), c); !ok || e.Owner != reich || e.Sequence != first+1 {
+					g.t.Errorf("next %v, number %#x: registered %+v, %v", next, mark.Sequence, e, ok)
+				}
+			})
+		}
+	}
+}

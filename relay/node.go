@@ -293,6 +293,11 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 	// Those that were relayed; and when the client is not bound any more, those that
 	// went its way.
 	for _, c := range slices.Collect(maps.Keys(n.clients[f])) {
+		if s, ok := n.seams[c]; ok && bound && s.kind == diverting && !s.until.IsZero() {
+			// It left, and the client is back with another connection: what comes now
+			// may be a new one from the same port, which is nothing to send on.
+			delete(n.seams, c)
+		}
 		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
 			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
 		}

@@ -22,11 +22,16 @@ type own struct {
 	busy     bool       // an update is under way
 	halfOpen bool       // only its SYN is known
 	untold   bool       // its anchor chose us, and has not heard that we have it
+	pending  bool       // a Start is under way: until it is over the donor's number counts
 	marked   time.Time  // until then the number is the acceptor's to choose
 	missed   int        // times that a bound anchor could not be reached, one after the other
 	renew    time.Time
 	expires  time.Time // of the registration, zero if there is none
 }
+
+// registered reports whether the connection is ours as far as we know, under the
+// record's number: an anchor may be told so.
+func (o *own) registered() bool { return o.live && !o.lost && !o.pending }
 
 // route is what the data plane is to do with a connection: false for nothing of
 // its own. The lock is held.

@@ -36,7 +36,7 @@ func (n *Node) sweep() {
 			continue
 		}
 		n.resumeFlow(c)
-		if o.busy || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
+		if o.busy || o.pending || o.held || !now.Before(o.marked) && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
 		due = append(due, c)
@@ -48,7 +48,7 @@ func (n *Node) sweep() {
 		used := n.used(c, now)
 		n.mu.Lock()
 		o := n.owned[c]
-		if o == nil || o.busy || o.held {
+		if o == nil || o.busy || o.pending || o.held {
 			n.mu.Unlock()
 			continue
 		}

@@ -371,3 +371,16 @@ func TestBoundThoughLost(t *testing.T) {
 	owner.renew(batch{contact: seamConn.Contact.Addr(), anchor: seamAnchor}, []Request{{seamConn, seamDonor, m.Sequence + 1, DefaultLifetime}})
 	owner.is(t, "none")
 }
+
+// A client that is back with another connection may use the port of one that left.
+func TestBoundEndsLateSeams(t *testing.T) {
+	now := time.Unix(1000, 0)
+	donor := seamNet(t, &now, seamAnchor, seamDonor)[1]
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	ok(t, donor.Divert(seamConn, seamAcceptor))
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), false)
+	donor.Left(seamConn)
+	donor.is(t, "relay to 2001:db8:3::10 via optimised")
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	donor.is(t, "none")
+}

@@ -49,7 +49,7 @@ func (n *Node) decide(r Request) Result {
 	e, known := n.cache.Lookup(now, r.Conn)
 	o := n.owned[r.Conn]
 	if r.Owner != n.cfg.Self {
-		ours := o != nil && o.live || here && o == nil
+		ours := o != nil && o.live && !o.pending || here && o == nil
 		if ours && (!known || e.Owner == n.cfg.Self) && (o == nil || !now.Before(o.marked)) {
 			n.counts.refused++
 			return Result{Status: mipv6.StatusAdministrativelyProhibited}
@@ -171,7 +171,7 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 	var mine []Request
 	for _, c := range n.ownedOf(contact) {
 		o := n.owned[c]
-		if !o.live || o.lost || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
+		if !o.registered() || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
 			continue
 		}
 		if p == phaseAnnounce {

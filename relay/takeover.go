@@ -22,7 +22,7 @@ func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
 func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.live && !o.lost && !o.bound {
+		if o := n.owned[c]; o.registered() && !o.bound {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
 			res := n.cache.Update(n.deps.Now(), Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
@@ -75,7 +75,7 @@ func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase, ep
 		return
 	}
 	for _, r := range all {
-		if o := n.owned[r.Conn]; o != nil && o.live && !o.lost {
+		if o := n.owned[r.Conn]; o != nil && o.registered() {
 			continue // ours; what the other has is old
 		}
 		if res := n.cache.Update(n.deps.Now(), r); res.Status == mipv6.StatusAccepted {

@@ -88,7 +88,7 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.owned[c] == o {
-			o.live = false
+			o.live, o.pending = false, false
 			var overtaken *SequenceError
 			if n.seams[c].kind == through && !errors.As(err, &overtaken) {
 				// It lives here, and is heard through its donor: it goes on trying,
@@ -125,7 +125,7 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 		return nil, ErrNoAnchor
 	}
 	n.open(o)
-	o.live, o.held, o.lost, o.former = true, false, false, netip.Addr{}
+	o.live, o.pending, o.held, o.lost = true, true, false, false
 	o.settle(nodes[0])
 	o.former = netip.Addr{}
 	if err := n.sync(c); err != nil {
@@ -155,7 +155,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	}
 	n.open(o)
 	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
-	o.live, o.lost, o.held = true, false, false
+	o.live, o.pending, o.lost, o.held = true, false, false, false
 	o.granted(n.deps.Now(), res)
 	return n.sync(c)
 }

@@ -52,7 +52,7 @@ func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 // any other.
 func TestBornWhereServed(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steered())
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -91,7 +91,7 @@ func TestBornWhereServed(t *testing.T) {
 // packets go straight, its other connections come there, and it can be handed on.
 func TestBornClientIsBound(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steered())
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -141,7 +141,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 func TestSteerPassesOver(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
+	s := bringUp(ctx, t, steered())
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
 	s.ready(ctx, t, "glass", "reich", "adams")
 	must(t, servers["reich"].Stop())
@@ -167,13 +167,18 @@ func TestSteerPassesOver(t *testing.T) {
 	s.ready(ctx, t, "glass", "reich")
 }
 
+// steered has the contact node decide at the SYN.
+func steered() cluster.Option {
+	service := cluster.Echo()
+	service.Extra = []string{"steer = true"}
+	return cluster.WithServices(service)
+}
+
 // Without steering a client is accepted by the contact node and handed over.
 func TestNotSteered(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 90*time.Second)
-	service := cluster.Echo()
-	service.Extra = []string{"steer = false"}
-	s := bringUp(ctx, t, cluster.WithServices(service))
+	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")
 	session := s.telnetFrom(ctx, t, s.Legacy)
 	must(t, session.Say(ctx, "handed over"))

@@ -13,11 +13,13 @@ const maxEvents = 256
 // events that are for it.
 type rolePlane struct {
 	dataplane.Plane
-	events chan dataplane.Event
+	dataplane.FlowTunneler // nil where Features says so
+	events                 chan dataplane.Event
 }
 
 func newRolePlane(p dataplane.Plane) *rolePlane {
-	return &rolePlane{p, make(chan dataplane.Event, maxEvents)}
+	flows, _ := dataplane.FlowTunnelerOf(p)
+	return &rolePlane{p, flows, make(chan dataplane.Event, maxEvents)}
 }
 
 // Events implements dataplane.Plane.

@@ -60,7 +60,7 @@ func TestConformance(t *testing.T) {
 			case !ran:
 				t.Errorf("%s: no result", c.Title)
 			case r.Result != "PASS":
-				t.Errorf("%s (§%s): %s", c.Title, c.Section, r.Detail)
+				t.Errorf("%s (%s): %s", c.Title, section(c.Section), r.Detail)
 			}
 		})
 	}
@@ -95,7 +95,7 @@ func runRole(ctx context.Context, t *testing.T, s setup, bin, certificates strin
 			t.Fatal(err)
 		}
 	}
-	list, err := runTester(ctx, b.tester, s.role, b.mac, b.obey)
+	list, err := runTester(ctx, b.tester, s.role, b.mac, b.keys, b.obey)
 	if err != nil {
 		t.Error(err)
 	}

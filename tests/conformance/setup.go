@@ -21,17 +21,16 @@ type setup struct {
 	role   string
 	config string // TOML; %[1]s is the API's socket, %[2]s the folder of the certificates
 	host   func(n *lab.Net, nut *lab.Host)
+	keys   bool // the home agent has keys for mobile nodes, see ipsec.go
 	echo   bool // an echo server runs beside the daemon
 	later  bool // the tester says when the daemon is started
 }
 
 // setups are all of them. The addresses are the tester's, too (tester/*.py).
 var setups = []setup{
-	{role: "home-agent", config: homeAgentConfig("eth0"), host: func(_ *lab.Net, h *lab.Host) {
-		h.Addr("eth0", netip.MustParsePrefix("2001:db8:9::ff/64"))
-		h.Route(everywhere, netip.MustParseAddr("2001:db8:9::fe"))
-	}},
-	{role: "home-agent, virtual home link", config: homeAgentConfig("home0"), host: func(n *lab.Net, h *lab.Host) {
+	{role: "home-agent", config: homeAgentConfig("eth0", "optional"), host: homeLink, keys: true},
+	{role: "home-agent, IPsec required", config: homeAgentConfig("eth0", "required"), host: homeLink, keys: true},
+	{role: "home-agent, virtual home link", config: homeAgentConfig("home0", "optional"), keys: true, host: func(n *lab.Net, h *lab.Host) {
 		n.Link(h, n.Host("nobody"), lab.Names("home0", "eth0"))
 		h.Addr("home0", netip.MustParsePrefix("2001:db8:9::ff/64"))
 		h.Addr("eth0", netip.MustParsePrefix("2001:db8:5::ff/64"))
@@ -43,6 +42,12 @@ var setups = []setup{
 	}},
 	{role: "replica, registration", config: replicaConfig, host: replicaHost, later: true},
 	{role: "replica", config: replicaConfig, host: replicaHost, echo: true},
+}
+
+// homeLink is a home agent's host with its one interface on the home link.
+func homeLink(_ *lab.Net, h *lab.Host) {
+	h.Addr("eth0", netip.MustParsePrefix("2001:db8:9::ff/64"))
+	h.Route(everywhere, netip.MustParseAddr("2001:db8:9::fe"))
 }
 
 func replicaHost(_ *lab.Net, h *lab.Host) {
@@ -85,7 +90,7 @@ level = "debug"
 
 var everywhere = netip.MustParsePrefix("::/0")
 
-func homeAgentConfig(iface string) string {
+func homeAgentConfig(iface, ipsec string) string {
 	return fmt.Sprintf(`[node]
 name      = "nut"
 roles     = ["home-agent"]
@@ -96,6 +101,7 @@ socket = "%%[1]s"
 level = "debug"
 [home_agent]
 interface    = %q
+ipsec        = %q
 prefix       = "2001:db8:9::/64"
 address      = "2001:db8:9::ff"
 max_bindings = 4096
@@ -105,7 +111,7 @@ advertise    = true
 valid_lifetime     = "2h"
 preferred_lifetime = "1h"
 care_of      = ["2001:db8:1::/48", "2001:db8:2::/48", "2001:db8:3::/48"]
-`, iface)
+`, iface, ipsec)
 }
 
 // bench is one set-up, built: the node under test and the tester, on one link.
@@ -116,6 +122,7 @@ care_of      = ["2001:db8:1::/48", "2001:db8:2::/48", "2001:db8:3::/48"]
 type bench struct {
 	nut, tester *lab.Host
 	mac         string
+	keys        string // the folder of the key files
 	config      string
 	bin         string
 	socket      string
@@ -141,7 +148,15 @@ func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
 	b.socket = filepath.Join(n.Dir(), "api.sock")
 	b.config = filepath.Join(n.Dir(), "nut.toml")
 	b.api = client.New(b.socket)
-	return b, os.WriteFile(b.config, []byte(strings.NewReplacer("%[1]s", b.socket, "%[2]s", certificates).Replace(s.config)), 0o644)
+	config := strings.NewReplacer("%[1]s", b.socket, "%[2]s", certificates).Replace(s.config)
+	if s.keys {
+		b.keys = filepath.Join(n.Dir(), "keys")
+		if err := makeKeys(filepath.Join(bin, "vanyctl"), b.keys); err != nil {
+			return nil, err
+		}
+		config += ipsecSections(b.keys)
+	}
+	return b, os.WriteFile(b.config, []byte(config), 0o644)
 }
 
 // start starts the daemon and waits until it says that it is ready.

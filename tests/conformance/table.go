@@ -9,8 +9,9 @@ import (
 // parts are the document's, in order: a heading for each role, and what its
 // cases are.
 var parts = []struct{ role, heading, text string }{
-	{"home-agent", "Home agent", "The node's interface is on the home link; the tester is the router to everywhere, and the neighbours."},
-	{"home-agent, virtual home link", "Home agent, virtual home link", "The home prefix is on an interface that leads nowhere; all peers are abroad."},
+	{"home-agent", "Home agent", "The node's interface is on the home link; the tester is the router to everywhere, and the neighbours. Some home addresses have keys (`[[ipsec]]`): those are never registered in clear."},
+	{"home-agent, virtual home link", "Home agent, virtual home link", "The home prefix is on an interface that leads nowhere; all peers are abroad. Keys as before."},
+	{"home-agent, IPsec required", "Home agent, IPsec required", "As the first, with `ipsec = \"required\"`: nobody registers in clear. The tester makes and opens ESP with Scapy; it has the home agent's key files."},
 	{"correspondent", "Correspondent node", "The tester is the router, and every mobile node and its home agent behind it."},
 	{"replica, registration", "Mobile node (replica): registration", "The tester is the router and the home agent; each case starts the daemon anew."},
 	{"replica", "Mobile node (replica): clients", "The tester is the router, a home agent that accepts, and the clients."},

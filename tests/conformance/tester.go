@@ -68,8 +68,8 @@ func Catalogue(ctx context.Context) ([]Case, error) {
 
 // runTester runs a role's cases from the tester's host against the node with
 // this link-layer address. What the tester asks to be done to the node goes to
-// obey, by name.
-func runTester(ctx context.Context, host *lab.Host, role, mac string, obey func(do string) error) ([]Result, error) {
+// obey, by name. keys is the folder of the key files, if there is one.
+func runTester(ctx context.Context, host *lab.Host, role, mac, keys string, obey func(do string) error) ([]Result, error) {
 	main, err := script()
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func runTester(ctx context.Context, host *lab.Host, role, mac string, obey func(
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), keysVariable+"="+keys)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

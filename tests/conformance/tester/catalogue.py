@@ -7,6 +7,7 @@ from mn_setup import Replica
 import ha_cases
 import ha_link_cases
 import ha_discovery_cases
+import ha_ipsec_cases
 import cn_test_cases
 import cn_packet_cases
 import cn_update_cases
@@ -18,13 +19,14 @@ import mn_cases
 SETUPS = {
     "home-agent": lambda wire: HomeAgent(wire, virtual=False),
     "home-agent, virtual home link": lambda wire: HomeAgent(wire, virtual=True),
+    "home-agent, IPsec required": lambda wire: HomeAgent(wire, virtual=False),
     "correspondent": Correspondent,
     "replica, registration": lambda wire: Replica(wire, answers=False),
     "replica": lambda wire: Replica(wire, answers=True),
 }
 
 _ = (
-    ha_cases, ha_link_cases, ha_discovery_cases,
+    ha_cases, ha_link_cases, ha_discovery_cases, ha_ipsec_cases,
     cn_test_cases, cn_packet_cases, cn_update_cases, cn_change_cases, cn_error_cases,
     mn_registration_cases, mn_cases,
 )

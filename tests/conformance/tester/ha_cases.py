@@ -7,6 +7,7 @@ and once for a virtual home link.
 import time
 
 from case import Group
+from ha_ipsec import unprotected_update
 from ha_setup import AGENT, MobileNode, claim, probed
 from judge import binding_error, parameter_problem
 from mip6 import BE, IPv6, alternate, echo_request, home_address_option, nonces
@@ -155,9 +156,7 @@ both("HA_2_1_11", "HA_2_1_13", "10.3.1", "K set, no dynamic key management here:
 
 # 2.2. Invalid registration
 
-for g, ident in zip(BOTH, ("HA_2_2_3", "HA_2_2_6")):
-    g.absent(ident, "5.1", "Binding Update without the IPsec that it needs: dropped",
-             'this set-up has no IPsec; see `ipsec = "required"` in docs/operations.md')
+both("HA_2_2_3", "HA_2_2_6", "5.1", "Binding Update without the IPsec that it needs: dropped; in ESP: accepted, answered in ESP", 3)(unprotected_update)
 
 
 @both("HA_2_2_7", "HA_2_2_8", "9.5.1", "Nonce Indices option with H set: dropped in silence")

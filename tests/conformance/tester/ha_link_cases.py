@@ -3,6 +3,7 @@
 import struct
 
 from ha_cases import both, real, virtual
+from ha_ipsec import protected_test, unprotected_init
 from ha_setup import AGENT, ROUTER, MobileNode, advertised, claim, not_advertised, probed, solicit
 from mip6 import IPv6, View, echo_request, hoti
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6ND_NA, ICMPv6PacketTooBig, ICMPv6TimeExceeded, MIP6MH_HoT
@@ -324,8 +325,7 @@ both("HA_6_3_1", "HA_6_3_5", "10.4.6", "Home Test Init in the reverse tunnel: se
 both("HA_6_3_2", "HA_6_3_6", "10.4.6", "After a handover: Home Test Init taken from the new care-of address", True)(home_test_init)
 both("HA_6_3_3", "HA_6_3_7", "10.4.6", "Home Test for the home address: tunnelled to the mobile node", False)(home_test)
 both("HA_6_3_4", "HA_6_3_8", "10.4.6", "After a handover: Home Test tunnelled to the new care-of address", True)(home_test)
-for g, ident in ((real, "HA_6_3_9"), (virtual, "HA_6_3_10")):
-    g.absent(ident, "10.4.6", "Home Test Init without the IPsec tunnel that it needs: dropped",
-             'this set-up has no IPsec; see `ipsec = "required"` in docs/operations.md')
+both("HA_6_3_9", "HA_6_3_10", "10.4.6", "Home Test Init without the IPsec tunnel that it needs: dropped; in it: sent on", 5)(unprotected_init)
+both("10.4.6/1", "10.4.6/1", "10.4.6", "Home Test for a home address with keys: in the IPsec tunnel only", 7)(protected_test)
 
 _ = (ICMPv6PacketTooBig, ROUTER, claim, probed)

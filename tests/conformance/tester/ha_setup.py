@@ -6,6 +6,7 @@ interface that leads nowhere, and everything comes through the foreign side.
 """
 
 import struct
+import threading
 
 from mip6 import (
     BA,
@@ -34,6 +35,7 @@ class HomeAgent:
 
     def __init__(self, wire, virtual):
         self.wire, self.virtual = wire, virtual
+        self.fence_lock, self.fence = threading.Lock(), None  # see ha_ipsec.py
         wire.present.update({ROUTER, FAR_ROUTER, "fe80::fe"})
 
     def link_local(self):
@@ -74,6 +76,11 @@ class MobileNode:
 
     # What must come.
 
+    def opened(self, v):
+        """A packet as it was before it was protected, if that is what this
+        node expects; None if it is not protected then."""
+        return v
+
     def acknowledged(self, status, seq=None, at=None, home=None, routed=True):
         """Waits for the Binding Acknowledgement and checks all of it that is
         the same in every case."""
@@ -82,7 +89,8 @@ class MobileNode:
         what = "Binding Acknowledgement to %s" % at
 
         def match(v):
-            if not v.mobility(BA) or v.dst != at:
+            v = self.opened(v) if v.dst == at else None
+            if not v or not v.mobility(BA):
                 return None
             ba = Acknowledgement(v)
             return ba if ba.seq == seq else None

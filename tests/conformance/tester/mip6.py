@@ -67,7 +67,7 @@ class View:
         self.headers = []  # Next Header values in order
         self.fragment = False
         end = 40 + struct.unpack("!H", data[4:6])[0]
-        nh, i = data[6], 40
+        nh, at, i = data[6], 6, 40
         while nh in (HOP_BY_HOP, ROUTING, DEST_OPTIONS) and i + 8 <= end:
             size = (data[i + 1] + 1) * 8
             header = data[i : i + size]
@@ -76,10 +76,17 @@ class View:
                 self._options(header)
             if nh == ROUTING and header[2] == 2 and header[3] == 1 and size == 24:
                 self.routing_home = socket.inet_ntop(socket.AF_INET6, header[8:24])
-            nh, i = header[0], i + size
-        self.next_header = nh
+            nh, at, i = header[0], i, i + size
+        self.next_header, self._next_header_at = nh, at
         self.payload = data[i:end]
         self.data = data[:end]
+
+    def with_payload(self, protocol, payload):
+        """The same packet with another payload behind its headers."""
+        data = bytearray(self.data[: len(self.data) - len(self.payload)] + payload)
+        data[self._next_header_at] = protocol
+        data[4:6] = struct.pack("!H", len(data) - 40)
+        return View(bytes(data))
 
     def _options(self, header):
         i = 2
