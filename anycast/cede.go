@@ -37,8 +37,12 @@ func (a *Address) cede(ctx context.Context, client, to netip.Addr) error {
 	if !bound || n.deps.Peers == nil {
 		return ErrNotBound
 	}
+	if err := n.relay.Still(ctx, a.home, client); err != nil {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
 	all, err := n.relay.Cede(a.home, client, to)
 	if err != nil {
+		n.relay.Keep(a.home, client)
 		return err
 	}
 	mark, err := a.Mark(client)

@@ -93,6 +93,17 @@ func (c *Connection) shared() bool {
 	return n.cfg.Shared != nil && n.cfg.Shared(c.conn) || n.relay.AnchorsOther(c.conn)
 }
 
+// Begin says, at the donor, that a handoff of the connection begins, and End that it
+// is over. Meanwhile the client's binding does not move by itself; where it is on
+// the move Begin waits for it, for a few seconds at most. Its error is ErrBusy then,
+// and End is not to be called.
+func (c *Connection) Begin(ctx context.Context) error {
+	return c.error("begin", c.a.node.relay.Begin(ctx, c.conn))
+}
+
+// End is described at Begin.
+func (c *Connection) End() { c.a.node.relay.End(c.conn) }
+
 // Ready is when the client may be told of a new care-of address; see
 // Address.Ready. An anchor may be told at any time.
 func (c *Connection) Ready() time.Time {
@@ -121,7 +132,7 @@ func (c *Connection) Mark() (Mark, error) {
 }
 
 func (c *Connection) mark(m relay.Mark) Mark {
-	return Mark{Sequence: m.Sequence, Relayed: true, Immobile: c.IsImmobile(), Anchor: m.Anchor}
+	return Mark{Sequence: m.Sequence, Bound: m.Bound, Relayed: true, Immobile: c.IsImmobile(), Anchor: m.Anchor}
 }
 
 // Preview is the mark as it would be now. It has no effect.
@@ -177,6 +188,7 @@ func (c *Connection) Finish() {
 		c.a.node.relay.Finish(c.conn)
 	} else {
 		c.a.Finish(c.conn.Client.Addr())
+		c.a.node.relay.Gone(c.conn)
 	}
 }
 
@@ -226,7 +238,7 @@ func (c *Connection) error(op string, err error) error {
 	if errors.As(err, &overtaken) {
 		err = &SequenceError{overtaken.Anchor, overtaken.Last}
 	}
-	for theirs, ours := range map[error]error{relay.ErrUnsent: ErrUntouched, relay.ErrTimeout: ErrTimeout, relay.ErrClosed: ErrClosed} {
+	for theirs, ours := range map[error]error{relay.ErrUnsent: ErrUntouched, relay.ErrTimeout: ErrTimeout, relay.ErrClosed: ErrClosed, relay.ErrBusy: ErrBusy} {
 		if errors.Is(err, theirs) {
 			err = fmt.Errorf("%w (%w)", err, ours)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,7 +30,8 @@ type lab struct {
 	net      *mhtest.Network
 	ctx      context.Context
 	replicas map[netip.Addr]*replica
-	relaying bool // replicas can have connections relayed
+	relaying bool   // replicas can have connections relayed
+	delay    func() // of a message between replicas, if not nil
 
 	choose Choose // of the replicas: then they steer, and can relay
 
@@ -107,7 +109,7 @@ func (l *lab) add(careOf netip.Addr) {
 	var err error
 	deps := Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})}
 	cfg := Config{
-		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose,
+		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose, Logger: l.logger(careOf),
 		Connections: func(netip.Addr) []relay.Conn { return r.conns },
 		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
 	}
@@ -231,6 +233,10 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", errCut, ctx.Err())
 	}
+	if c.lab.delay != nil {
+		c.lab.delay()
+		defer c.lab.delay()
+	}
 	switch kind {
 	case peer.KindHomeTest:
 		return r.HandleHomeTest(ctx, c.from, req)
@@ -257,4 +263,12 @@ func (l *lab) dropFirst(n int, typ mipv6.Type, src netip.Addr) {
 		n--
 		return false
 	})
+}
+
+// logger has a replica's log with the test's, where that is verbose.
+func (l *lab) logger(at netip.Addr) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(l.t.Output(), nil)).With("at", at)
 }

@@ -16,8 +16,8 @@ type Mark struct {
 	// Sequence is the last number that the donor used with the client, or, of a
 	// relayed connection, with its anchor. The acceptor uses the next.
 	Sequence uint16
-	// Bound says that the client knows the donor's care-of address; if not, it is
-	// served through the home agent.
+	// Bound says that the client knows the donor's care-of address, or, of a relayed
+	// connection, the anchor's; if not, it is served through the home agent.
 	Bound bool
 	// HomeToken is a home keygen token that is still fresh, nil if the donor has
 	// none. Its age is as of the moment of the Mark.
@@ -31,7 +31,9 @@ type Mark struct {
 }
 
 // relay is the mark of a relayed connection.
-func (m Mark) relay() relay.Mark { return relay.Mark{Sequence: m.Sequence, Anchor: m.Anchor} }
+func (m Mark) relay() relay.Mark {
+	return relay.Mark{Sequence: m.Sequence, Anchor: m.Anchor, Bound: m.Bound}
+}
 
 // markVersion is the first octet of an encoded Mark.
 const markVersion = 1
@@ -64,7 +66,8 @@ func (m Mark) MarshalBinary() ([]byte, error) {
 			a = m.Anchor
 		}
 		a16 := a.As16()
-		flags = markRelayed
+		flags |= markRelayed
+		flags &^= markToken
 		if m.Immobile {
 			flags |= markImmobile
 		}
@@ -91,12 +94,12 @@ func (m *Mark) UnmarshalBinary(b []byte) error {
 	}
 	got := Mark{Sequence: binary.BigEndian.Uint16(b[2:]), Bound: flags&markBound != 0}
 	switch rest := b[markLen:]; {
-	case flags&^markImmobile == markRelayed && len(rest) == 16:
+	case flags&^(markImmobile|markBound) == markRelayed && len(rest) == 16:
 		got.Relayed, got.Immobile = true, flags&markImmobile != 0
 		if a := netip.AddrFrom16([16]byte(rest)); !a.IsUnspecified() {
 			got.Anchor = a
 		}
-		if got.Anchor.IsValid() && !mipv6.IsUnicastRoutable(got.Anchor) {
+		if got.Anchor.IsValid() && !mipv6.IsUnicastRoutable(got.Anchor) || got.Bound && !got.Anchor.IsValid() {
 			return fmt.Errorf("anycast: decode mark: anchor %v", got.Anchor)
 		}
 	case flags&(markRelayed|markImmobile) != 0:

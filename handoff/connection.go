@@ -19,6 +19,15 @@ var _ Binder = ConnectionBinder{}
 // Alone implements Binder.
 func (b ConnectionBinder) Alone() bool { return b.Settle() }
 
+// Begin implements Binder.
+func (b ConnectionBinder) Begin(ctx context.Context) error {
+	err := b.Connection.Begin(ctx)
+	if errors.Is(err, anycast.ErrBusy) {
+		err = fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
+}
+
 // Immobile implements Binder.
 func (b ConnectionBinder) Immobile() bool { return b.IsImmobile() }
 

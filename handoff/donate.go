@@ -34,6 +34,10 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
 	}
+	if err := binder.Begin(ctx); err != nil {
+		return fmt.Errorf("handoff: begin with client %s: %w", c.Remote.Addr(), err)
+	}
+	defer binder.End()
 	mode := g.d.Modes(c.Service)
 	d := &donation{
 		g: g, c: c, target: target, binder: binder, machine: NewDonor(g.d.Timing, mode),
@@ -158,7 +162,9 @@ func (d *donation) perform(a Action) Event {
 	case ActionWait:
 		d.stop()
 	case ActionBind:
-		d.binder.Finish(client) // what we knew of its binding is not true any more
+		if !d.binder.Alone() { // who relays knows better
+			d.binder.Finish(client) // what we knew of its binding is not true any more
+		}
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()

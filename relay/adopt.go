@@ -3,11 +3,9 @@ package relay
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"sync"
-
-	"github.com/vanycast/vanycast/peer"
 )
 
 // Adopt makes ready for a client that this replica is about to bind to itself,
@@ -61,9 +59,17 @@ func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
 	return nil
 }
 
-// Adopted: the client is bound here. The owners register here from now on.
+// Adopted: the client is bound here. The owners register here from now on, and its
+// connections may be handed off again.
 func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) {
 	n.tellOwners(ctx, contact, client, from, stageBound, all)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	// Not before: what the owners are told next comes after that.
+	if p := (clientPair{contact, client}); n.still[p].anchor == from {
+		delete(n.still, p)
+		n.stir()
+	}
 }
 
 // Unadopt undoes Adopt.
@@ -90,39 +96,53 @@ func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr,
 			owners = append(owners, e.Owner)
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, collectTimeout, ErrTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, owner := range owners {
-		wg.Go(func() {
-			if _, err := n.deps.Peers.Call(ctx, owner, peer.KindBound, marshalBound(clientPair{contact, client}, s)); err != nil {
-				n.log.Info("owner not told of its new anchor", "contact", contact, "client", client, "owner", owner, "err", err)
-			}
-		})
-	}
-	wg.Wait()
+	_ = n.tellAll(ctx, clientPair{contact, client}, s, 0, owners)
 }
 
 // HandleBound answers another replica's call of kind peer.KindBound: it binds a
 // client to itself, or has done so, some of whose connections are ours. It is not
 // believed: its word that the client is bound to it comes with the answer to our
 // next update. It fits peer.Handler.
-func (n *Node) HandleBound(_ context.Context, from netip.Addr, req []byte) ([]byte, error) {
-	p, s, err := parseBound(req)
+func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	p, s, round, err := parseBound(req)
 	if err != nil {
 		return nil, err
 	}
-	contact, client := p.contact, p.client
+	n.mu.Lock()
+	ct := n.contacts[p.contact]
+	allowed := ct != nil && slices.Contains(ct.Replicas, from) && from != n.cfg.Self
+	n.mu.Unlock()
+	if !allowed {
+		return nil, fmt.Errorf("relay: %v has no part in %v", from, p.contact)
+	}
+	switch s {
+	case stageStill:
+		return nil, n.holdStill(ctx, p, from, round)
+	case stageFree:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.release(p, from, round)
+		return nil, nil
+	}
+	mine := n.accept(p, from)
+	if s == stageBound {
+		n.renew(batch{contact: p.contact, anchor: from, bound: true}, mine)
+		n.settled(p, from)
+	}
+	return nil, nil
+}
+
+// accept takes what another anchor may send on for a client, and lists our
+// connections of it.
+func (n *Node) accept(p clientPair, from netip.Addr) (mine []Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ct := n.contacts[contact]
-	if ct == nil || !slices.Contains(ct.Replicas, from) || from == n.cfg.Self {
-		return nil, fmt.Errorf("relay: %v has no part in %v", from, contact)
+	if n.boundPair(p) {
+		return nil
 	}
-	var mine []Request
-	for _, c := range n.ownedOf(contact) {
+	for _, c := range n.ofClient(p) {
 		o := n.owned[c]
-		if c.Client.Addr() != client || !o.live || o.lost || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCarried {
+		if o == nil || !o.registered() || len(mine) >= maxCarried {
 			continue
 		}
 		if o.anchor != from {
@@ -131,10 +151,29 @@ func (n *Node) HandleBound(_ context.Context, from netip.Addr, req []byte) ([]by
 		}
 		mine = append(mine, Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
 	}
-	if s == stageBound && len(mine) > 0 && n.ctx.Err() == nil {
-		n.work.Go(func() { n.renew(batch{contact: contact, anchor: from, bound: true}, mine) })
+	return mine
+}
+
+// settled ends that a client is held still, if all that we have of it is registered
+// at its new anchor.
+func (n *Node) settled(p clientPair, anchor netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.ofClient(p) {
+		if o := n.owned[c]; o != nil && o.registered() && o.anchor != anchor {
+			return // it ends by itself
+		}
 	}
-	return nil, nil
+	if n.still[p].anchor != anchor { // it may have the client move on already
+		delete(n.still, p)
+		n.stir()
+	}
+}
+
+// ofClient are the connections of one client that have a record or a route, in
+// order. The lock is held.
+func (n *Node) ofClient(p clientPair) []Conn {
+	return slices.SortedFunc(maps.Keys(n.clients[p.flow()]), Conn.Compare)
 }
 
 // missed: the anchor of a bound client could not be reached.

@@ -2,8 +2,6 @@ package relay
 
 import (
 	"net/netip"
-
-	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
 // What an anchor is besides the contact node: the replica that a client is bound
@@ -18,15 +16,24 @@ func (n *Node) Anchors(contact, client netip.Addr) bool {
 	return n.anchors(contact, client, Conn{})
 }
 
-// AnchorsOther is Anchors for the client of a connection, this one left aside.
+// AnchorsOther reports whether this replica relays, or has by relaying, another
+// connection of the client of this one.
 func (n *Node) AnchorsOther(c Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.anchors(c.Contact.Addr(), c.Client.Addr(), c)
+	if n.anchors(c.Contact.Addr(), c.Client.Addr(), c) {
+		return true
+	}
+	for other := range n.clients[c.pair().flow()] { // one that has come just now
+		if o := n.owned[other]; other != c && o != nil && o.live && !o.lost {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *Node) boundPair(p clientPair) bool {
-	return n.bound[dataplane.Flow{Home: p.contact, Client: p.client}]
+	return n.bound[p.flow()]
 }
 
 // anchors looks in the cache. The lock is held.

@@ -63,6 +63,8 @@ type ofClient struct {
 // clientPair is a client of a contact address.
 type clientPair struct{ contact, client netip.Addr }
 
+func (p clientPair) flow() dataplane.Flow { return dataplane.Flow{Home: p.contact, Client: p.client} }
+
 func (c Conn) pair() clientPair { return clientPair{c.Contact.Addr(), c.Client.Addr()} }
 
 // NewCache makes a cache of at most max entries, of which one owner can have at

@@ -74,15 +74,17 @@ func (n *Node) Ceded(contact, client netip.Addr) {
 		return
 	}
 	delete(n.ceding, p)
+	n.free(p, n.owners(p)) // whom the new anchor tells
 	for _, c := range n.cache.Of(contact, client) {
-		if e, ok := n.cache.Lookup(now, c); ok && e.Owner != n.cfg.Self {
+		// One that is on its way here already, by the new anchor, is not late.
+		if e, ok := n.cache.Lookup(now, c); ok && e.Owner != n.cfg.Self && !n.comes(c) {
 			n.seams[c] = seam{kind: diverting, peer: e.Owner, via: dataplane.Tunnelled, until: now.Add(seamLinger)}
 		}
 		n.cache.remove(c)
 		n.syncQuietly(c)
 	}
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; c.Client.Addr() == client && o.live {
+		if o := n.owned[c]; c.Client.Addr() == client && o.registered() && o.anchor == n.cfg.Self {
 			o.settle(x.to)
 			o.granted(now, Result{Lifetime: n.cfg.Lifetime, Bound: true})
 			n.syncQuietly(c)
@@ -90,11 +92,12 @@ func (n *Node) Ceded(contact, client netip.Addr) {
 	}
 }
 
-// Keep ends what Cede began: the client is bound to this replica as before.
+// Keep ends what Still and Cede began: the client is bound to this replica as before.
 func (n *Node) Keep(contact, client netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	p := clientPair{contact, client}
+	n.free(p, nil)
 	if _, ok := n.ceding[p]; !ok {
 		return
 	}
@@ -108,6 +111,16 @@ func (n *Node) Keep(contact, client netip.Addr) {
 			n.syncQuietly(c)
 		}
 	}
+}
+
+// comes tells whether a connection is being handed off to this replica, or has been.
+// The lock is held.
+func (n *Node) comes(c Conn) bool {
+	if o := n.owned[c]; o != nil && (o.live || o.busy) {
+		return true
+	}
+	s, ok := n.seams[c]
+	return ok && (s.kind == expecting || s.kind == coming || s.kind == through)
 }
 
 // localOf are the live connections of a client here.

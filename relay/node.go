@@ -101,6 +101,10 @@ type Node struct {
 	clients  map[dataplane.Flow]map[Conn]struct{} // their connections in owned or routes
 	flowing  map[Conn]bool                        // for which flow bindings are wanted
 	ceding   map[clientPair]ceding
+	still    map[clientPair]stillness // clients whose connections stay where they are
+	handing  map[clientPair]int       // handoffs under way from here
+	round    uint16                   // of the last Still
+	stirred  chan struct{}            // closed when one of these changes, nil if nobody waits
 	counts   counters
 
 	halves     int    // of owned that are half-open
@@ -152,7 +156,7 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
-		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding),
+		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
 		due: make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -252,6 +256,12 @@ func (n *Node) Remove(contact netip.Addr) {
 			delete(n.ceding, p)
 		}
 	}
+	for p := range n.still {
+		if p.contact == contact {
+			delete(n.still, p)
+		}
+	}
+	n.stir()
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)

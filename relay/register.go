@@ -17,6 +17,7 @@ type registration struct {
 	own     *own
 	request Request
 	first   netip.Addr // asked early
+	only    bool       // the client is bound there: nobody else is its anchor
 	sent    bool       // an anchor may have got it
 	anchor  netip.Addr // who answered
 }
@@ -43,6 +44,9 @@ func (r *registration) run(ctx context.Context) (Result, error) {
 			}
 			if err == nil {
 				err = fmt.Errorf("%w: %v is not the contact node", ErrNoAnchor, node)
+				if r.only {
+					return Result{}, r.failed(err)
+				}
 				r.n.unbind(r.own, node)
 			}
 			errs = errors.Join(errs, err)
@@ -99,6 +103,9 @@ func (r *registration) ask(ctx context.Context, node netip.Addr) (Result, error)
 	}
 	for {
 		res, sent, err := r.n.tell(ctx, node, []Request{r.request})
+		if err == nil && res[0].Status == mipv6.StatusNotHomeAgent {
+			return res[0], nil // nor has it kept anything of it
+		}
 		r.sent = r.sent || sent
 		if err == nil {
 			return res[0], nil

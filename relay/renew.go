@@ -21,6 +21,7 @@ func (n *Node) sweep() {
 	now := n.deps.Now()
 	n.sweepSeams(now)
 	n.mu.Lock()
+	n.sweepStill()
 	for _, e := range n.cache.Poll(now) {
 		if e.Owner != n.cfg.Self {
 			n.log.Info("relayed connection lapsed", "connection", e.Conn.String(), "owner", e.Owner)

@@ -55,6 +55,9 @@ func (n *Node) decide(r Request) Result {
 			return Result{Status: mipv6.StatusAdministrativelyProhibited}
 		}
 	}
+	if r.Lifetime == 0 && !known {
+		return Result{Last: r.Sequence} // given back, and somebody's already
+	}
 	if _, yielding := n.ceding[r.pair()]; yielding && (!known || e.Owner != r.Owner) {
 		n.counts.refused++
 		return Result{Status: mipv6.StatusReasonUnspecified} // its anchor is changing

@@ -60,7 +60,7 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 	}
 	o.marked, o.untold = now.Add(markHold), false
 	n.syncQuietly(c) // the way that the acceptor can take over
-	return Mark{o.sequence, o.anchor, o.bound}, nil
+	return Mark{o.sequence, o.anchor, o.bound && o.anchor.IsValid()}, nil
 }
 
 // Preview is what Mark would say of a connection that is registered already.
@@ -68,7 +68,7 @@ func (n *Node) Preview(c Conn) Mark {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if o := n.owned[c]; o != nil {
-		return Mark{o.sequence, o.anchor, o.bound}
+		return Mark{o.sequence, o.anchor, o.bound && o.anchor.IsValid()}
 	}
 	return Mark{}
 }
@@ -84,9 +84,10 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 	if err != nil {
 		return &OpError{"start", c, fmt.Errorf("%w (%w)", err, ErrUnsent)}
 	}
-	if err := n.register(ctx, c, o, m.Sequence+1, m.Anchor); err != nil {
+	if err := n.register(ctx, c, o, m.Sequence+1, m.Anchor, m.Bound); err != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		defer n.stir()
 		if n.owned[c] == o {
 			o.live, o.pending = false, false
 			var overtaken *SequenceError
@@ -118,6 +119,10 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	if o.busy {
 		return nil, errors.New("another update is under way")
 	}
+	if m.Bound && m.Anchor == n.cfg.Self && !n.bound[c.Flow().ClientFlow()] {
+		n.drop(c)
+		return nil, ErrNoAnchor // we were it
+	}
 	o.anchor, o.bound, o.alone = m.Anchor, m.Bound, true
 	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
@@ -136,17 +141,18 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 }
 
 // register has an update decided and notes what came of it.
-func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, first netip.Addr) error {
+func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, first netip.Addr, only bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, n.cfg.Timeout, ErrTimeout)
 	defer cancel()
 	n.mu.Lock()
 	o.busy = true
 	n.mu.Unlock()
-	r := registration{n: n, own: o, request: Request{c, n.cfg.Self, sequence, n.cfg.Lifetime}, first: first}
+	r := registration{n: n, own: o, request: Request{c, n.cfg.Self, sequence, n.cfg.Lifetime}, first: first, only: only}
 	res, err := r.run(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o.busy = false
+	n.stir()
 	if err != nil {
 		return err
 	}
@@ -180,6 +186,19 @@ func (n *Node) Finish(c Conn) {
 	}
 }
 
+// Gone is Finish for a connection that went with its client's binding: whatever was
+// known of it here, as anchor or owner, is not true any more.
+func (n *Node) Gone(c Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e, ok := n.cache.entries[c]; ok && e.Owner == n.cfg.Self {
+		n.cache.remove(c)
+	}
+	if n.owned[c] != nil {
+		n.drop(c)
+	}
+}
+
 // Reclaim asks the anchor who owns the connection, after a handoff with this mark
 // whose end did not become known: an update with the very number that the acceptor
 // had. To be called when the acceptor's Start is over. On nil it is ours; a
@@ -189,7 +208,7 @@ func (n *Node) Reclaim(ctx context.Context, c Conn, m Mark) error {
 	o, err := n.ownOf(c)
 	n.mu.Unlock()
 	if err == nil {
-		err = n.register(ctx, c, o, m.Sequence+1, m.Anchor)
+		err = n.register(ctx, c, o, m.Sequence+1, m.Anchor, m.Bound)
 	}
 	if err != nil {
 		return &OpError{"reclaim", c, err}
@@ -208,10 +227,10 @@ func (n *Node) Bind(ctx context.Context, c Conn) error {
 	}
 	n.mu.Unlock()
 	if err == nil {
-		err = n.register(ctx, c, o, next, netip.Addr{})
+		err = n.register(ctx, c, o, next, netip.Addr{}, false)
 		var overtaken *SequenceError
 		if errors.As(err, &overtaken) { // who used that number has given the connection up
-			err = n.register(ctx, c, o, overtaken.Last+1, overtaken.Anchor)
+			err = n.register(ctx, c, o, overtaken.Last+1, overtaken.Anchor, false)
 		}
 	}
 	if err != nil {

@@ -10,10 +10,13 @@ import (
 
 // What replicas say to each other about a client's binding that moves. Entries are
 // part of a message of package anycast; "bound" goes to their owners, and has an
-// empty answer.
+// empty answer; one who does not hold still answers with an error.
 //
 //	entries   count 16 | count of: contact port 16 | client port 16 | sequence 16 | owner 128
-//	bound     version 8 (1) | stage 8 | reserved 16 | contact address 128 | client 128
+//	bound     version 8 (1) | stage 8 | round 16 | contact address 128 | client 128
+//
+// The round tells what is late: "free" ends the "still" of the same round. That of
+// other stages is zero.
 const (
 	entryLen = 2 + 2 + 2 + 16
 	boundLen = 4 + 16 + 16
@@ -25,23 +28,27 @@ type stage uint8
 const (
 	stageExpect stage = iota // I am about to bind it to myself: take what I send on
 	stageBound               // it is bound to me: register with me
+	stageStill               // I am about to cede it: let the handoffs of its connections end, and begin none
+	stageFree                // it stays with me: go on
 	stages
 )
 
-func marshalBound(p clientPair, s stage) []byte {
-	return appendAddr(appendAddr([]byte{wireVersion, byte(s), 0, 0}, p.contact), p.client)
+func marshalBound(p clientPair, s stage, round uint16) []byte {
+	b := binary.BigEndian.AppendUint16([]byte{wireVersion, byte(s)}, round)
+	return appendAddr(appendAddr(b, p.contact), p.client)
 }
 
-func parseBound(b []byte) (p clientPair, s stage, err error) {
+func parseBound(b []byte) (p clientPair, s stage, round uint16, err error) {
 	if err := header("bound", b, boundLen); err != nil {
-		return p, 0, err
+		return p, 0, 0, err
 	}
 	p, s = clientPair{netip.AddrFrom16([16]byte(b[4:])), netip.AddrFrom16([16]byte(b[20:]))}, stage(b[1])
-	if len(b) != boundLen || b[2] != 0 || b[3] != 0 || s >= stages || p.contact == p.client ||
+	round = binary.BigEndian.Uint16(b[2:])
+	if len(b) != boundLen || s >= stages || round != 0 && s != stageStill && s != stageFree || p.contact == p.client ||
 		!mipv6.IsUnicastRoutable(p.contact) || !mipv6.IsUnicastRoutable(p.client) {
-		return clientPair{}, 0, fmt.Errorf("relay: decode bound: %w: % x", ErrMalformed, b)
+		return clientPair{}, 0, 0, fmt.Errorf("relay: decode bound: %w: % x", ErrMalformed, b)
 	}
-	return p, s, nil
+	return p, s, round, nil
 }
 
 // AppendEntries encodes the connections of one client.

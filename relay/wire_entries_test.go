@@ -13,11 +13,11 @@ var legacyPair = clientPair{contactAddr, legacy}
 
 func TestBoundEncoding(t *testing.T) {
 	want := unhex(t, "01 01 0000"+contactHex+legacyHex)
-	if got := marshalBound(legacyPair, stageBound); !bytes.Equal(got, want) {
+	if got := marshalBound(legacyPair, stageBound, 0); !bytes.Equal(got, want) {
 		t.Errorf("% x\nwant % x", got, want)
 	}
-	if p, s, err := parseBound(want); err != nil || p != legacyPair || s != stageBound {
-		t.Error(p, s, err)
+	if p, s, round, err := parseBound(want); err != nil || p != legacyPair || s != stageBound || round != 0 {
+		t.Error(p, s, round, err)
 	}
 }
 
@@ -38,11 +38,11 @@ func TestEntriesEncoding(t *testing.T) {
 
 func TestMalformedBinding(t *testing.T) {
 	changed := func(i int, v byte) []byte {
-		c := marshalBound(legacyPair, stageBound)
+		c := marshalBound(legacyPair, stageBound, 0)
 		c[i] = v
 		return c
 	}
-	bound := func(b []byte) error { _, _, err := parseBound(b); return err }
+	bound := func(b []byte) error { _, _, _, err := parseBound(b); return err }
 	entries := func(b []byte) error { _, err := ParseEntries(contactAddr, legacy, b); return err }
 	for _, tc := range []struct {
 		name  string
@@ -54,10 +54,10 @@ func TestMalformedBinding(t *testing.T) {
 		{"bound, too long", append(changed(0, 1), 0), bound},
 		{"bound, version", changed(0, 2), bound},
 		{"bound, stage", changed(1, byte(stages)), bound},
-		{"bound, reserved", changed(3, 1), bound},
+		{"bound, round", changed(3, 1), bound},
 		{"bound, contact address", changed(4, 0xff), bound},
 		{"bound, client", changed(20, 0xff), bound},
-		{"bound, its own client", marshalBound(clientPair{legacy, legacy}, stageExpect), bound},
+		{"bound, its own client", marshalBound(clientPair{legacy, legacy}, stageExpect, 0), bound},
 		{"entries, empty", nil, entries},
 		{"entries, cut", AppendEntries(nil, []Entry{{Conn: connOf(1), Owner: glass}})[:20], entries},
 		{"entries, count", []byte{0, 1}, entries},
@@ -72,13 +72,13 @@ func TestMalformedBinding(t *testing.T) {
 }
 
 func FuzzBound(f *testing.F) {
-	f.Add(marshalBound(legacyPair, stageBound))
+	f.Add(marshalBound(legacyPair, stageBound, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, s, err := parseBound(b)
+		p, s, round, err := parseBound(b)
 		if err != nil {
 			return
 		}
-		if again := marshalBound(p, s); !bytes.Equal(again, b) {
+		if again := marshalBound(p, s, round); !bytes.Equal(again, b) {
 			t.Errorf("% x became % x", b, again)
 		}
 	})
