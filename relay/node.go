@@ -348,7 +348,7 @@ func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 			out = append(out, a)
 		}
 	}
-	if bound {
+	if bound && (o == nil || !o.pending || !o.bound) { // its donor knows better: we may have been it until now
 		add(n.cfg.Self)
 	}
 	if o != nil && o.bound && o.anchor != n.cfg.Self {

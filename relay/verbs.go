@@ -123,14 +123,14 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 		n.drop(c)
 		return nil, ErrNoAnchor // we were it
 	}
-	o.anchor, o.bound, o.alone = m.Anchor, m.Bound, true
+	o.anchor, o.bound, o.alone, o.pending = m.Anchor, m.Bound, true, true
 	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
 	}
 	n.open(o)
-	o.live, o.pending, o.held, o.lost = true, true, false, false
+	o.live, o.held, o.lost = true, false, false
 	o.settle(nodes[0])
 	o.former = netip.Addr{}
 	if err := n.sync(c); err != nil {
