@@ -181,6 +181,47 @@ func TestBindingStays(t *testing.T) {
 	})
 }
 
+// A handoff fails after its acceptor may have asked for the connection: its donor
+// makes sure of it at the anchor, not at the contact node, which is none.
+func TestBindAtAnchor(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		m, err := g.nodes[adams].Mark(connOf(1))
+		g.must(err)
+		if res := g.nodes[reich].decide(Request{connOf(1), glass, m.Sequence + 1, time.Minute}); res.Status != mipv6.StatusAccepted {
+			g.t.Fatal(res.Status)
+		}
+		g.must(g.nodes[adams].Bind(g.t.Context(), connOf(1)))
+		if e, ok := g.nodes[reich].cache.Lookup(time.Now(), connOf(1)); !ok || e.Owner != adams || e.Sequence != m.Sequence+2 {
+			g.t.Errorf("registered %+v, %v", e, ok)
+		}
+		if _, ok := g.nodes[glass].cache.Lookup(time.Now(), connOf(1)); ok {
+			g.t.Error("registered at the contact node")
+		}
+		g.shows(adams, connOf(1), "relayed by 2001:db8:2::10")
+	})
+}
+
+// What has come by relaying counts as another connection of the client before the
+// server has it, until it leaves with the binding.
+func TestAnchorsWhatHasCome(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		r := g.nodes[reich]
+		g.leave(glass, reich, connOf(2))
+		g.nodes[adams].lives()
+		r.cache.remove(connOf(1))
+		r.lives(connOf(3))
+		if !r.AnchorsOther(connOf(3)) {
+			g.t.Error("the one that has come does not count")
+		}
+		r.Gone(connOf(2))
+		if r.AnchorsOther(connOf(3)) {
+			g.t.Error("the one that has gone counts")
+		}
+	})
+}
+
 // A list that a replica has no business with is not taken, and leaves nothing.
 func TestAdoptRefuses(t *testing.T) {
 	inGroup(t, func(g *group) {

@@ -19,6 +19,13 @@ func TestBoundEncoding(t *testing.T) {
 	if p, s, round, err := parseBound(want); err != nil || p != legacyPair || s != stageBound || round != 0 {
 		t.Error(p, s, round, err)
 	}
+	want = unhex(t, "01 03 1234"+contactHex+legacyHex)
+	if got := marshalBound(legacyPair, stageFree, 0x1234); !bytes.Equal(got, want) {
+		t.Errorf("% x\nwant % x", got, want)
+	}
+	if p, s, round, err := parseBound(want); err != nil || p != legacyPair || s != stageFree || round != 0x1234 {
+		t.Error(p, s, round, err)
+	}
 }
 
 func TestEntriesEncoding(t *testing.T) {
