@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vanycast/vanycast/mipv6"
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 	"github.com/vanycast/vanycast/relay"
 )
@@ -19,7 +20,8 @@ import (
 // package handoff does it in seamless mode, and what would become of its packets.
 type crowd struct {
 	*lab
-	rand *rand.Rand
+	rand     *rand.Rand
+	patience time.Duration // how long a connection may stand still
 
 	lock  sync.Mutex
 	conns map[relay.Conn]*traveller
@@ -32,7 +34,7 @@ type traveller struct {
 	at     netip.Addr
 	moving bool
 	frozen bool
-	reset  bool // and said so
+	reset  bool                     // and said so
 	ends   map[netip.Addr]time.Time // where an endpoint swallows late segments, and until when
 	good   time.Time                // when packets passed both ways last
 }
@@ -207,7 +209,7 @@ func (w *crowd) look() {
 			if in == nil && out == nil || tr.frozen {
 				tr.good = time.Now()
 			}
-			if stalled := time.Since(tr.good); stalled > 2*time.Second {
+			if stalled := time.Since(tr.good); stalled > w.patience {
 				w.t.Errorf("%v: port %d at %v stalls: in: %v, out: %v\n%s", time.Now(), c.Client.Port(), tr.at, in, out, w.state())
 				tr.good = time.Now().Add(time.Hour)
 			}
@@ -311,22 +313,26 @@ func (w *crowd) outgoing(c relay.Conn) error {
 // after them. None is ever sent where nobody knows it, and none stops for long.
 func TestSeveralAtRandom(t *testing.T) {
 	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { severalAtRandom(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { severalAtRandom(t, seed, seed%2 == 1) })
 	}
 }
 
-func severalAtRandom(t *testing.T, seed uint64) {
+func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 	inLabWith(t, func(l *lab) { l.relaying = true }, func(t *testing.T, l *lab) {
-		w := &crowd{lab: l, rand: rand.New(rand.NewPCG(seed, 1)), conns: make(map[relay.Conn]*traveller), whole: make(map[netip.Addr]bool)}
+		w := &crowd{lab: l, rand: rand.New(rand.NewPCG(seed, 1)), patience: 2 * time.Second, conns: make(map[relay.Conn]*traveller), whole: make(map[netip.Addr]bool)}
 		l.delay = func() { w.pause(3 * time.Millisecond) }
 		l.mustActive(l.replicas[glass])
 		must(t, l.replicas[reich].addr.Start(l.ctx, modern, glass, Mark{Sequence: 7}))
-		for port := range uint16(2 + seed%2) {
+		for port := range uint16(2 + seed/2%2) {
 			c := modernConn(port + 1)
 			w.conns[c] = &traveller{at: reich, ends: make(map[netip.Addr]time.Time), good: time.Now()}
 			l.replicas[reich].join(c)
 		}
 		where := []netip.Addr{glass, reich, adams}
+		if lossy { // then updates are sent again after 1 s, 2 s, 4 s
+			w.patience = 10 * time.Second
+			l.net.Filter(func(p *mipv6.Packet) bool { return w.pick(10) > 0 })
+		}
 		over, watched := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(watched)
@@ -373,7 +379,7 @@ func severalAtRandom(t *testing.T, seed uint64) {
 			t.Errorf("bound to %v, which has none of them", at)
 		}
 		t.Logf("%d moved, %d busy, %d refused", w.count.moved, w.count.busy, w.count.refused)
-		if w.count.moved < 40 {
+		if w.count.moved < 20 {
 			t.Errorf("only %d handoffs", w.count.moved)
 		}
 		for _, r := range l.replicas {
