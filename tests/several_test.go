@@ -50,12 +50,13 @@ func TestSeveralConnectionsMoveOneByOne(t *testing.T) {
 	s.noFailedHandoffs(ctx, t)
 }
 
-// showBindings tells of a test that failed what each replica knew.
+// showBindings tells of a test that failed what each replica knew, and what its TCP
+// did.
 func (s *site) showBindings(ctx context.Context, t *testing.T) {
 	if !t.Failed() {
 		return
 	}
-	for _, name := range lab.Replicas() {
+	for _, name := range append(lab.Replicas(), "modern") {
 		var all []wire.Binding
 		if err := s.daemons[name].Get(ctx, wire.PathBindings, &all); err != nil {
 			t.Log(err)
@@ -63,6 +64,15 @@ func (s *site) showBindings(ctx context.Context, t *testing.T) {
 		for _, b := range all {
 			t.Logf("%s: %+v", name, b)
 		}
+		records, err := s.daemons[name].Handoffs(ctx)
+		if err != nil {
+			t.Log(err)
+		}
+		for _, r := range records[max(0, len(records)-6):] {
+			t.Logf("%s: %+v", name, r)
+		}
+		out, err := s.daemons[name].Host.Output(ctx, "ss", "-t", "-a", "-i", "-n", "-m", "-o")
+		t.Logf("%s: %v\n%s", name, err, out)
 	}
 }
 
@@ -235,6 +245,7 @@ func TestSeveralTransfers(t *testing.T) {
 	}
 	must(t, s.WaitServing(ctx, s.daemons, "stream"))
 	judge := s.capture(ctx, t, "modern")
+	defer s.showBindings(ctx, t)
 	resets := watchResets(t, s)
 	type end struct {
 		got   sums
