@@ -142,8 +142,10 @@ func (p *replica) CanRelay() bool {
 	defer p.mu.Unlock()
 	return p.relays
 }
-func (p *replica) Immobile(netip.Addr) {}
-func (p *replica) Vacated(netip.Addr)  { p.set(func(p *replica) { p.vacated++ }) }
+func (p *replica) Immobile(netip.Addr)                {}
+func (p *replica) Closed(_, _ netip.AddrPort, _ bool) {}
+
+func (p *replica) Vacated(netip.Addr) { p.set(func(p *replica) { p.vacated++ }) }
 
 // Handoff makes it a framework.Agent.
 func (p *replica) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {

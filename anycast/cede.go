@@ -17,7 +17,8 @@ import (
 // nobody's sake, and end with this replica.
 
 // Cede hands the binding of a client over to another replica, one that this one
-// relays connections of the client to. On nil the client is bound there, its
+// relays connections of the client to, or else to the one that has most of them when
+// they hold still. On nil the client is bound there, its
 // connections go on where they are, and this replica has nothing to do with it but
 // for connections of its own, which the other relays. Errors: ErrNotBound,
 // relay.ErrNotRelayed, ErrBusy, ErrNotCeded if the other does not take it: then all
@@ -39,6 +40,9 @@ func (a *Address) cede(ctx context.Context, client, to netip.Addr) error {
 	}
 	if err := n.relay.Still(ctx, a.home, client); err != nil {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	if !n.relay.Owns(a.home, client, to) { // not any more: the last of them has moved on meanwhile
+		to = n.relay.Owner(a.home, client)
 	}
 	all, err := n.relay.Cede(a.home, client, to)
 	if err != nil {
@@ -192,6 +196,13 @@ func (n *Node) follow(p pair, f func(*Address)) {
 		defer n.mu.Unlock()
 		delete(n.following, p)
 	})
+}
+
+// Closed says that a connection was closed here. What it has not sent yet still goes
+// out, and has to be acknowledged: as long as that may take it counts as one of its
+// client's connections, if there are others, here or relayed from here.
+func (a *Address) Closed(local, remote netip.AddrPort, others bool) {
+	a.node.relay.Closed(relay.Conn{Contact: local, Client: remote}, others)
 }
 
 // Vacated says that a client has no connection here any more. If this replica

@@ -30,6 +30,12 @@ type (
 	}
 	// vacated tells the anycast side that a client has no connection here any more.
 	vacated struct{ client netip.Addr }
+	// ended tells the anycast side that a connection is being closed: what is unsent
+	// still goes out.
+	ended struct {
+		ends
+		others bool // the client has others here
+	}
 	// cancelWork ends the running probe or move early.
 	cancelWork struct{ key key }
 	// deliver gives the client to the oldest Accept of a server socket.
@@ -76,6 +82,7 @@ func (move) isAction()          {}
 func (immobile) isAction()      {}
 func (report) isAction()        {}
 func (vacated) isAction()       {}
+func (ended) isAction()         {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}

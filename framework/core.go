@@ -96,6 +96,9 @@ func (c *core) close(cl *client, abort bool) {
 	c.reported(cl, &HandoffError{cl.remote, netip.Addr{}, ErrFinished})
 	cl.phase, cl.place = phaseClosing, nil
 	c.unlive(cl)
+	if !abort && !cl.immobile && c.relays() {
+		c.do(ended{cl.ends(), c.live.of(cl.remote.Addr()) > 0})
+	}
 	c.do(closeConn{cl.key, abort})
 }
 

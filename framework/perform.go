@@ -22,6 +22,8 @@ func (s *Service) perform(a action) {
 		s.deps.Relay.Immobile(a.client)
 	case report:
 		s.report(a)
+	case ended:
+		s.deps.Relay.Closed(a.local, a.remote, a.others)
 	case vacated:
 		s.deps.Relay.Vacated(a.client)
 	case cancelWork:

@@ -287,6 +287,10 @@ func (s *story) show(a action) {
 		s.say("placed client %d", a.key)
 	case replicaFailed:
 		s.say("tell policy %s: %s failed: %s", a.policy, s.name(a.target), s.err(a.err))
+	case ended: // of no interest to who has one connection
+		if a.others {
+			s.say("a connection of %s is closed, others are here", s.name(a.remote.Addr()))
+		}
 	case observe: // the operator's log is not what these are about
 	default:
 		s.t.Fatalf("action %T", a)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"slices"
 )
 
 // What an anchor is besides the contact node: the replica that a client is bound
@@ -86,6 +87,14 @@ func (n *Node) Owner(contact, client netip.Addr) netip.Addr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return most(n.owners(clientPair{contact, client}))
+}
+
+// Owns reports whether one of a client's connections is relayed to a replica from
+// here.
+func (n *Node) Owns(contact, client, owner netip.Addr) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.owners(clientPair{contact, client}), owner)
 }
 
 // owners has one address for each connection. The lock is held.

@@ -202,6 +202,44 @@ func TestBindAtAnchor(t *testing.T) {
 	})
 }
 
+// A connection that its application has closed sends what is left: the binding goes
+// elsewhere, and it is relayed from there as long as it is used.
+func TestClosedIsRelayed(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		r := g.nodes[reich]
+		r.lives()
+		r.Closed(connOf(3), false)
+		g.shows(reich, connOf(3), "none")
+		if !r.AnchorsOther(connOf(9)) {
+			g.t.Error("it does not count")
+		}
+		all, err := r.Cede(contactAddr, legacy, adams)
+		g.must(err)
+		if len(all) != 3 || all[2].Conn != connOf(3) || all[2].Owner != reich {
+			g.t.Fatalf("ceded %+v", all)
+		}
+		g.must(g.nodes[adams].Adopt(g.t.Context(), contactAddr, legacy, reich, all))
+		g.bind(adams, true)
+		g.nodes[adams].Adopted(g.t.Context(), contactAddr, legacy, reich, all)
+		r.Ceded(contactAddr, legacy)
+		g.bind(reich, false)
+		g.shows(adams, connOf(3), "relay to 2001:db8:2::10 via optimised")
+		g.shows(reich, connOf(3), "relayed by 2001:db8:3::10")
+		time.Sleep(10 * time.Minute) // it has ended
+		g.shows(adams, connOf(3), "none")
+		g.shows(reich, connOf(3), "none")
+		// One that is alone leaves no trace.
+		g.bind(glass, true)
+		g.nodes[glass].cache.Forget(contactAddr)
+		g.nodes[glass].lives()
+		g.nodes[glass].Closed(connOf(7), false)
+		if g.nodes[glass].owned[connOf(7)] != nil {
+			g.t.Error("a record of a client's only connection")
+		}
+	})
+}
+
 // What has come by relaying counts as another connection of the client before the
 // server has it, until it leaves with the binding.
 func TestAnchorsWhatHasCome(t *testing.T) {

@@ -37,6 +37,11 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 	if len(all) == 0 {
 		return nil, ErrNotRelayed
 	}
+	for _, c := range n.closedOf(p) {
+		if !slices.Contains(local, c) {
+			local = append(local, c)
+		}
+	}
 	for _, c := range local {
 		if slices.ContainsFunc(all, func(e Entry) bool { return e.Conn == c }) {
 			continue // handed off; its leaving is not known above yet

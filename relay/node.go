@@ -310,6 +310,9 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 		}
 		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
 			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
+			if o.closed {
+				o.renew = n.deps.Now().Add(idleUse)
+			}
 		}
 		if _, routed := n.routes[c]; routed || !bound {
 			n.syncQuietly(c)

@@ -22,6 +22,7 @@ type own struct {
 	busy     bool       // an update is under way
 	halfOpen bool       // only its SYN is known
 	untold   bool       // its anchor chose us, and has not heard that we have it
+	closed   bool       // its application has closed it
 	pending  bool       // a Start is under way: until it is over the donor's number counts
 	marked   time.Time  // until then the number is the acceptor's to choose
 	missed   int        // times that a bound anchor could not be reached, one after the other
