@@ -33,7 +33,7 @@ type crowd struct {
 type traveller struct {
 	at     netip.Addr
 	moving bool
-	closed bool
+	closed time.Time // when it has sent all after it was closed, zero: it is open
 	frozen bool
 	reset  bool                     // and said so
 	ends   map[netip.Addr]time.Time // where an endpoint swallows late segments, and until when
@@ -72,7 +72,7 @@ func (w *crowd) handOff(c relay.Conn, to netip.Addr) {
 	w.lock.Lock()
 	tr := w.conns[c]
 	from := tr.at
-	if tr.moving || tr.closed || from == to {
+	if tr.moving || !tr.closed.IsZero() || from == to {
 		w.lock.Unlock()
 		return
 	}
@@ -206,21 +206,27 @@ func (r *replica) leave(c relay.Conn) {
 	r.lives(left...)
 }
 
-// end closes a connection where it is.
+// over: nothing of it is to be sent any more.
+func (tr *traveller) over() bool { return !tr.closed.IsZero() && time.Now().After(tr.closed) }
+
+// end closes a connection where it is, which has a few seconds' worth to send.
 func (w *crowd) end(c relay.Conn) {
 	for tr := w.conns[c]; ; w.pause(time.Millisecond) {
 		at, closed := netip.Addr{}, false
 		w.now(func() {
 			if at, closed = tr.at, !tr.moving; closed {
-				tr.closed = true
+				tr.closed = time.Now().Add(8 * time.Second)
 			}
 		})
 		if !closed {
 			continue
 		}
-		w.replicas[at].leave(c)
-		if len(w.replicas[at].connections(contactAddr)) == 0 {
-			w.replicas[at].addr.Vacated(modern)
+		r := w.replicas[at]
+		r.leave(c)
+		others := len(r.connections(contactAddr)) > 0
+		r.addr.Closed(c.Contact, c.Client, others)
+		if !others {
+			r.addr.Vacated(modern)
 		}
 		return
 	}
@@ -233,7 +239,7 @@ func (w *crowd) look() {
 		out := w.outgoing(c)
 		w.now(func() {
 			tr := w.conns[c]
-			if in == nil && out == nil || tr.frozen || tr.closed {
+			if in == nil && out == nil || tr.frozen || tr.over() {
 				tr.good = time.Now()
 			}
 			if stalled := time.Since(tr.good); stalled > w.patience {
@@ -294,7 +300,7 @@ func (w *crowd) incoming(c relay.Conn) error {
 		var err error
 		w.now(func() {
 			switch tr := w.conns[c]; {
-			case tr.at == at, tr.closed:
+			case tr.at == at, tr.over():
 			case time.Now().Before(tr.ends[at]), tr.moving:
 				err = fmt.Errorf("swallowed: %s: %v", path, r)
 			default:
@@ -409,7 +415,7 @@ func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 		close(over)
 		<-watched
 		for c, tr := range w.conns {
-			if in, out := w.incoming(c), w.outgoing(c); !tr.closed && (in != nil || out != nil) {
+			if in, out := w.incoming(c), w.outgoing(c); !tr.over() && (in != nil || out != nil) {
 				t.Errorf("port %d at %v: %v, %v\n%s", c.Client.Port(), tr.at, in, out, w.state())
 			}
 		}
