@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"testing"
@@ -257,4 +258,36 @@ func TestContactNodeLostDuringStart(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The donor is the contact node, and dies before it has registered the acceptor. Who is
+// contact node next, itself started anew or another, relays the connection from the
+// first packet on.
+func TestDonorLostDuringStart(t *testing.T) {
+	inGroup(t, func(g *group) {
+		c := connOf(1)
+		donor, acceptor, next := g.nodes[glass], g.nodes[adams], g.nodes[reich]
+		donor.local = []Conn{c}
+		mark, err := donor.Mark(c)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := errors.Join(acceptor.Expect(c, glass, true), acceptor.Through(c, glass)); err != nil {
+			g.t.Fatal(err)
+		}
+		donor.down = true
+		started := make(chan error, 1)
+		go func() { started <- acceptor.Start(g.t.Context(), c, mark) }()
+		synctest.Wait()
+		next.Collect(g.t.Context(), contactAddr)
+		g.route(reich, c, dataplane.RelayTo, adams)
+		next.SetContactNode(contactAddr, reich)
+		next.Announce(g.t.Context(), contactAddr, 5)
+		if err := <-started; err != nil {
+			g.t.Error(err)
+		}
+		if e, ok := next.cache.Lookup(next.deps.Now(), c); !ok || e.Owner != adams || e.Sequence != mark.Sequence+1 {
+			g.t.Errorf("registered %+v, %v", e, ok)
+		}
+	})
 }

@@ -23,7 +23,7 @@ type own struct {
 	halfOpen bool       // only its SYN is known
 	untold   bool       // its anchor chose us, and has not heard that we have it
 	closed   bool       // its application has closed it
-	pending  bool       // a Start is under way: until it is over the donor's number counts
+	pending  bool       // a Start is under way: the donor's number counts, if it lives
 	marked   time.Time  // until then the number is the acceptor's to choose
 	missed   int        // times that a bound anchor could not be reached, one after the other
 	renew    time.Time
@@ -31,7 +31,7 @@ type own struct {
 }
 
 // registered reports whether the connection is ours as far as we know, under the
-// record's number: an anchor may be told so.
+// record's number.
 func (o *own) registered() bool { return o.live && !o.lost && !o.pending }
 
 // route is what the data plane is to do with a connection: false for nothing of

@@ -209,6 +209,15 @@ func (n *Node) handedOn(c Conn, former netip.Addr) {
 	n.seams[c] = seam{kind: moved, peer: former, until: n.deps.Now().Add(seamLinger)}
 }
 
+// endLate ends, at the anchor, that late packets go on to an acceptor: from now on the
+// entry says where to, and how what comes back goes to the client. It may have been
+// bound when it left, and not be any more. The lock is held.
+func (n *Node) endLate(c Conn) {
+	if s, ok := n.seams[c]; ok && s.kind == diverting && !s.until.IsZero() {
+		delete(n.seams, c)
+	}
+}
+
 // setSeam declares a seam; if that fails there is none. The lock is held.
 func (n *Node) setSeam(op string, c Conn, s seam) error {
 	_, there := n.seams[c]

@@ -384,3 +384,19 @@ func TestBoundEndsLateSeams(t *testing.T) {
 	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
 	donor.is(t, "none")
 }
+
+// A client that left the contact node bound, and whose new replica finds that it hears
+// nothing so, is relayed by the contact node at once, and not its late packets' way.
+func TestRegisteringEndsLateSeams(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nodes := seamNet(t, &now, seamAnchor, seamDonor)
+	donor, acceptor := nodes[0], nodes[1]
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), true)
+	ok(t, donor.Divert(seamConn, seamDonor))
+	donor.SetBound(seamConn.Contact.Addr(), seamConn.Client.Addr(), false)
+	donor.Left(seamConn)
+	donor.is(t, "relay to 2001:db8:2::10 via optimised")
+	ok(t, acceptor.Bind(t.Context(), seamConn))
+	donor.is(t, "relay to 2001:db8:2::10 via tunnelled")
+	acceptor.is(t, "relayed by 2001:db8:1::10")
+}

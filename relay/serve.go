@@ -70,6 +70,7 @@ func (n *Node) decide(r Request) Result {
 	if known && e.Owner != r.Owner {
 		n.handedOn(r.Conn, e.Owner)
 	}
+	n.endLate(r.Conn)
 	live := o != nil && o.live
 	if r.Owner != n.cfg.Self && o != nil {
 		o.live = false // the acceptor's from now on
@@ -174,7 +175,7 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 	var mine []Request
 	for _, c := range n.ownedOf(contact) {
 		o := n.owned[c]
-		if !o.registered() || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
+		if !o.live || o.lost || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
 			continue
 		}
 		if p == phaseAnnounce {

@@ -22,7 +22,7 @@ func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
 func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.registered() && !o.bound {
+		if o := n.owned[c]; o.live && !o.lost && !o.bound {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
 			res := n.cache.Update(n.deps.Now(), Request{c, n.cfg.Self, o.sequence, n.cfg.Lifetime})
@@ -79,6 +79,7 @@ func (n *Node) askOne(ctx context.Context, contact, node netip.Addr, p phase, ep
 			continue // ours; what the other has is old
 		}
 		if res := n.cache.Update(n.deps.Now(), r); res.Status == mipv6.StatusAccepted {
+			n.endLate(r.Conn)
 			n.syncQuietly(r.Conn)
 		} else {
 			n.log.Debug("registration not taken over", "connection", r.Conn.String(), "owner", node, "status", res.Status)

@@ -107,7 +107,9 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 }
 
 // begin prepares the way for packets that come as soon as the anchor has taken
-// the update, before its answer.
+// the update, before its answer. Should another replica become contact node now, it is
+// told a number below the donor's: if the donor lives, its word counts; if not, what
+// the client sends comes here and draws no reset.
 func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,6 +135,7 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 	o.live, o.held, o.lost = true, false, false
 	o.settle(nodes[0])
 	o.former = netip.Addr{}
+	o.sequence = m.Sequence - 1
 	if err := n.sync(c); err != nil {
 		n.drop(c)
 		return nil, err

@@ -162,7 +162,12 @@ func TestInsertedIsSilent(t *testing.T) {
 func TestListenerBesideInserted(t *testing.T) {
 	t.Parallel()
 	c := newLab(t).connect(t)
-	ln := listen(t, c.b)
+	var ln int
+	var err error
+	do(t, c.b, func() { ln, err = listenAt(netip.AddrPortFrom(serverAddr, serverPort)) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.move(t, c.b)
 	if err := unix.Close(ln); err != nil {
 		t.Fatal(err)

@@ -84,7 +84,6 @@ func TestPathBlockedDuringHandoff(t *testing.T) {
 	ctx := testContext(t, 2*time.Minute)
 	s := bringUp(ctx, t)
 	s.echoAt(ctx, t, "glass", "reich", "adams")
-	s.ready(ctx, t, "glass", "reich", "adams")
 	session := s.telnet(ctx, t)
 	must(t, session.Say(ctx, "open H"))
 	must(t, s.boundTo(ctx, "modern", session.Served))

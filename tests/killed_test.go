@@ -149,8 +149,7 @@ func (k *killing) round(ctx context.Context) {
 		case errors.Is(c.err, errScrambled):
 			t.Fatalf("%v: %v", c, err)
 		}
-		excuse, lookErr := k.excuse(ctx, c, served[i], victim)
-		must(t, lookErr)
+		excuse := k.judge(ctx, c, served[i], victim)
 		if excuse == "" {
 			t.Fatalf("%v: lost though its owner lives: %v", c, err)
 		}
@@ -208,6 +207,21 @@ func (k *killing) recovers(ctx context.Context, c *talker, since time.Time) erro
 	})
 }
 
+// errUndecided: a donor has not found out yet what the victim had of its client.
+var errUndecided = errors.New("its donor does not know yet")
+
+// judge is excuse as soon as all who had the client know what became of it.
+func (k *killing) judge(ctx context.Context, c *talker, served, victim string) (excuse string) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(ctx, killRecover, fmt.Errorf("not within %v", killRecover))
+	defer cancel()
+	must(k.t, lab.WaitFor(ctx, func() (err error) {
+		excuse, err = k.excuse(ctx, c, served, victim)
+		return err
+	}))
+	return excuse
+}
+
 // excuse says why a client may be lost: it was the victim's, or on the way there.
 // There is none if a live replica has it, or was the last to get it.
 func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) (string, error) {
@@ -222,10 +236,14 @@ func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) 
 			return "", err
 		}
 		for _, v := range clients {
-			if v.Remote == c.remote() && v.State != "closing" {
-				k.t.Logf("%s has it: %+v", name, v)
-				return "", nil
+			if v.Remote != c.remote() || v.State == "closing" {
+				continue
 			}
+			k.t.Logf("%s has it: %+v", name, v)
+			if v.State == "moving" && v.Target == to.Addr {
+				return "", errUndecided
+			}
+			return "", nil
 		}
 		records, err := d.Handoffs(ctx)
 		if err != nil {
