@@ -35,7 +35,7 @@ type lab struct {
 
 	choose Choose // of the replicas: then they steer, and can relay
 
-	mu     sync.Mutex // of home
+	mu     sync.Mutex // of home, and of replicas while they are made
 	home   *bindings.Cache
 	client *correspondent.Role
 }
@@ -137,7 +137,9 @@ func (l *lab) add(careOf netip.Addr) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.mu.Lock()
 	l.replicas[careOf] = r
+	l.mu.Unlock()
 	go r.Run(l.ctx)
 	go r.HandleEvents(l.ctx, r.plane.Events())
 	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
@@ -225,7 +227,9 @@ var errCut = errors.New("unreachable")
 
 // Call implements Caller.
 func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+	c.lab.mu.Lock()
 	r := c.lab.replicas[to]
+	c.lab.mu.Unlock()
 	if r == nil {
 		return nil, errCut
 	}

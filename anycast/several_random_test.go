@@ -351,9 +351,10 @@ func TestSeveralAtRandom(t *testing.T) {
 }
 
 func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
-	inLabWith(t, func(l *lab) { l.relaying = true }, func(t *testing.T, l *lab) {
-		w := &crowd{lab: l, rand: rand.New(rand.NewPCG(seed, 1)), patience: 2 * time.Second, conns: make(map[relay.Conn]*traveller), whole: make(map[netip.Addr]bool)}
-		l.delay = func() { w.pause(3 * time.Millisecond) }
+	w := &crowd{rand: rand.New(rand.NewPCG(seed, 1)), patience: 2 * time.Second, conns: make(map[relay.Conn]*traveller), whole: make(map[netip.Addr]bool)}
+	slow := func(l *lab) { l.relaying, l.delay = true, func() { w.pause(3 * time.Millisecond) } }
+	inLabWith(t, slow, func(t *testing.T, l *lab) {
+		w.lab = l
 		l.mustActive(l.replicas[glass])
 		first := glass // the contact node: the client is not bound yet
 		if seed%3 != 2 {
