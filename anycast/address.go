@@ -53,13 +53,12 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		err = nil
 		c := dataplane.Contact{Home: ct.Address, CareOf: n.cfg.CareOf, HomeAgent: ct.HomeAgent}
 		n.steering(ct, &c)
-		if perr := n.deps.Plane.SetContact(c); perr != nil {
+		if perr := n.put(c); perr != nil {
 			n.core.remove(n.deps.Now(), ct.Address)
 			n.relay.Remove(ct.Address)
 			err = &OpError{"passive", ct.Address, netip.Addr{}, perr}
 			return
 		}
-		n.relay.Ready(ct.Address)
 		if ct.FlowBindings {
 			n.flows.Add(flows.Contact{Address: ct.Address, HomeAgent: ct.HomeAgent, Lifetime: ct.HomeLifetime})
 		}
@@ -72,6 +71,21 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 		n.tasks.Go(func() { n.relay.Collect(n.background, ct.Address) })
 	}
 	return &Address{n, ct.Address}, nil
+}
+
+// put has the data plane take a contact address. What others have of it is relayed
+// before a packet can meet this host, which knows none of the connections.
+func (n *Node) put(c dataplane.Contact) error {
+	absent := c
+	absent.Absent, absent.Steer = true, dataplane.Ports{}
+	if err := n.deps.Plane.SetContact(absent); err != nil {
+		return err
+	}
+	n.relay.Ready(c.Home)
+	if err := n.deps.Plane.SetContact(c); err != nil {
+		return errors.Join(err, n.deps.Plane.RemoveContact(c.Home))
+	}
+	return nil
 }
 
 // Ready is when the client may be told of a new care-of address: now, or a

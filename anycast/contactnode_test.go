@@ -3,7 +3,12 @@ package anycast
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/vanycast/vanycast/mipv6/dataplane"
+	"github.com/vanycast/vanycast/relay"
 )
 
 // Who knows the number succeeds; who was succeeded learns it from the home agent, and
@@ -43,6 +48,38 @@ func TestSucceedAndConfirm(t *testing.T) {
 		second.Follow(glass, 1)
 		if now := second.Standing(); !now.Self || now.Node != reich {
 			t.Errorf("%+v", now)
+		}
+	})
+}
+
+// A replica that starts, and may get what belongs to others, has their routes declared
+// before its host has the contact address.
+func TestRoutesBeforeAddress(t *testing.T) {
+	inLabOf(t, func(relay.Conn, netip.Addr) netip.Addr { return adams }, func(t *testing.T, l *lab) {
+		l.mustActive(l.replicas[glass])
+		l.replicas[glass].addr.Immobile(modern)
+		l.syn(glass, homeAgent, 1)
+		l.syn(adams, glass, 1)
+		l.replicas[adams].conns = []relay.Conn{{Contact: netip.AddrPortFrom(contactAddr, 4000), Client: netip.AddrPortFrom(modern, 1)}}
+		time.Sleep(time.Minute)
+		r := l.replicas[reich]
+		must(t, r.addr.Close(l.ctx))
+		before := len(r.plane.Calls())
+		var err error
+		r.addr, err = r.Passive(l.ctx, Contact{
+			Address: contactAddr, HomeAgent: homeAgent,
+			ContactNodes: []netip.Addr{glass, reich}, Replicas: []netip.Addr{glass, reich, adams},
+		})
+		must(t, err)
+		var got []string
+		for _, c := range r.plane.Calls()[before:] {
+			if ct, ok := c.Object.(dataplane.Contact); ok && ct.Absent {
+				c.Method += ", absent"
+			}
+			got = append(got, c.Method)
+		}
+		if want := []string{"SetContact, absent", "SetRoute", "SetContact"}; !slices.Equal(got, want) {
+			t.Errorf("declared %v, want %v", got, want)
 		}
 	})
 }

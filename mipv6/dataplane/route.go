@@ -17,6 +17,10 @@ type Contact struct {
 	// Relays are the replicas (their care-of addresses) that may relay a SYN for a
 	// steered port to us before we declared its flow.
 	Relays Peers
+	// Absent: the address is not on the host yet. Routes can be declared, and are
+	// complete before the first packet meets a socket, or none. To be set again without
+	// it; of an address that is on the host it is ignored.
+	Absent bool
 }
 
 // Ports is a set of port numbers, at most 16: comparable, unlike a slice. Zero

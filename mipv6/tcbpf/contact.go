@@ -49,8 +49,9 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 	c, ok := p.contacts[wanted.Home]
 	if ok {
 		moved := c.CareOf != wanted.CareOf || c.HomeAgent != wanted.HomeAgent
+		wanted.Absent = wanted.Absent && !c.address
 		c.Contact = wanted
-		if err := errors.Join(p.putRelays(c), p.mirrorContact(c)); err != nil || !moved {
+		if err := errors.Join(p.putRelays(c), p.mirrorContact(c), p.addAddress(c)); err != nil || !moved {
 			return err
 		}
 		return p.mirrorFlows(wanted.Home)
@@ -89,6 +90,14 @@ func (p *Plane) installContact(c *contact) error {
 	}
 	if err := p.mirrorContact(c); err != nil {
 		return err
+	}
+	return p.addAddress(c)
+}
+
+// addAddress puts a contact address on the host, if it is wanted there.
+func (p *Plane) addAddress(c *contact) error {
+	if c.address || c.Absent {
+		return nil
 	}
 	c.address = true
 	if err := p.host.AddContactAddress(c.Home, 0); err != nil {

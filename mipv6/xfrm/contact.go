@@ -40,10 +40,14 @@ func (p *Plane) setContact(wanted dataplane.Contact) error {
 		return fmt.Errorf("steering: %w: %w", dataplane.ErrUnsupported, p.noBeside)
 	}
 	if c, ok := p.contacts[wanted.Home]; ok {
+		wanted.Absent = wanted.Absent && !c.address
 		if c.Contact == wanted {
 			return nil
 		}
-		return p.changeContact(c, wanted)
+		if err := p.changeContact(c, wanted); err != nil {
+			return err
+		}
+		return p.addAddress(c)
 	}
 	if p.locals[wanted.Home] {
 		return fmt.Errorf("%w: this host has it already, not by us", dataplane.ErrConflict)
@@ -87,6 +91,14 @@ func (p *Plane) installContact(c *contact) (err error) {
 	}
 	if err := p.tellBeside(c); err != nil {
 		return err
+	}
+	return p.addAddress(c)
+}
+
+// addAddress puts a contact address on the host, if it is wanted there.
+func (p *Plane) addAddress(c *contact) error {
+	if c.address || c.Absent {
+		return nil
 	}
 	c.address = true
 	if err := p.host.AddContactAddress(c.Home, unix.IFA_F_HOMEADDRESS); err != nil {

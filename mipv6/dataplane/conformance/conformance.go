@@ -49,6 +49,7 @@ func Run(t *testing.T, b Backend) {
 		{"OnLinkClient", testOnLinkClient},
 		{"SeveralContacts", testSeveralContacts},
 		{"Handoff", testHandoff},
+		{"Absent", testAbsent},
 		{"RoutesFollowed", testRoutesFollowed},
 		{"PathMTU", testPathMTU},
 		{"Protect", testProtect},
