@@ -39,7 +39,7 @@ var (
 	// new server.
 	ErrNoMobileIPv6 = errors.New("vanycast: client has no Mobile IPv6")
 	// ErrShared: the client's address has another connection at this replica,
-	// and a handoff would move the traffic of both.
+	// a handoff would move the traffic of both, and this host cannot relay one.
 	ErrShared = errors.New("vanycast: client has another connection here")
 	// ErrGone: the client is not here any more and the handoff was not
 	// confirmed: its connection is over, or another replica has it.

@@ -12,8 +12,9 @@ import (
 type Option func(*options)
 
 type options struct {
-	socket string
-	req    wire.ListenRequest
+	socket  string
+	req     wire.ListenRequest
+	request func(*Conn, netip.Addr)
 }
 
 // WithSocket names the daemon's socket; otherwise $VANYCAST_SOCKET does, or it is
@@ -36,6 +37,15 @@ func WithContactOnly() Option {
 	return func(o *options) { o.req.ContactOnly = new(true) }
 }
 
+// WithHandoffRequests has f called, in a goroutine of its own, when an operator
+// wants a client at another replica (vanyctl handoff). It is for f to see to it
+// that the client gets there soon: to stop what reads and writes at a point where
+// the State is complete, and call Handoff with that target. Without this option
+// such a request is refused.
+func WithHandoffRequests(f func(c *Conn, target netip.Addr)) Option {
+	return func(o *options) { o.req.HandoffRequests, o.request = f != nil, f }
+}
+
 // Listener is a net.Listener whose connections are *Conn.
 type Listener struct {
 	s       *session
@@ -54,7 +64,7 @@ func Listen(ctx context.Context, service string, opts ...Option) (*Listener, err
 	if err != nil {
 		return nil, err
 	}
-	return &Listener{s: newSession(w), contact: contact}, nil
+	return &Listener{s: newSession(w, o.request), contact: contact}, nil
 }
 
 // Accept waits for the next client. The error is net.ErrClosed after Close, and

@@ -42,6 +42,8 @@ type replica struct {
 	prepared int           // clients that it was made ready for
 	clears   []netip.Addr
 	probeErr error
+	relays   bool // connections can be relayed from here
+	vacated  int  // times that a client's last connection was said to be gone
 }
 
 var (
@@ -64,7 +66,7 @@ func newRig(t testing.TB, change func(*framework.Config), careOfs ...netip.Addr)
 			change(&cfg)
 		}
 		var err error
-		if p.service, err = framework.New(cfg, framework.Deps{Agent: p, Address: p}); err != nil {
+		if p.service, err = framework.New(cfg, framework.Deps{Agent: p, Address: p, Relay: p}); err != nil {
 			t.Fatal(err)
 		}
 		p.socket = filepath.Join(t.TempDir(), "api.sock")
@@ -109,6 +111,12 @@ func (p *replica) Clients() []wire.Client {
 }
 func (p *replica) Bindings() []wire.Binding { return nil }
 func (p *replica) Handoffs() []wire.Handoff { return nil }
+func (p *replica) HandoffClient(ctx context.Context, client, to netip.Addr) (out []wire.ClientHandoff) {
+	for _, m := range p.service.HandoffClient(ctx, client, to) {
+		out = append(out, api.ClientHandoff(m))
+	}
+	return out
+}
 func (p *replica) Service(name string) (*framework.Service, bool) {
 	return p.service, name == "echo"
 }
@@ -127,6 +135,17 @@ func (p *replica) Clear(_ context.Context, a netip.Addr) error {
 	p.clears = append(p.clears, a)
 	return nil
 }
+
+// framework.Relay.
+func (p *replica) CanRelay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.relays
+}
+func (p *replica) Immobile(netip.Addr)                {}
+func (p *replica) Closed(_, _ netip.AddrPort, _ bool) {}
+
+func (p *replica) Vacated(netip.Addr) { p.set(func(p *replica) { p.vacated++ }) }
 
 // Handoff makes it a framework.Agent.
 func (p *replica) Handoff(ctx context.Context, c *handoff.Client, target netip.Addr) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -18,7 +19,8 @@ import (
 // Listener, for its clients too. It lives until the Listener is closed and the
 // last client is gone.
 type session struct {
-	wire *wire.Session
+	wire    *wire.Session
+	request func(*Conn, netip.Addr) // an operator wants a client elsewhere; may be nil
 
 	mu        sync.Mutex
 	err       error                       // why it ended
@@ -38,8 +40,8 @@ type wireReply struct {
 // tagBit tells the tags of adoptions and preparations from clients in session.answers.
 const tagBit = 1 << 63
 
-func newSession(w *wire.Session) *session {
-	s := &session{wire: w, listening: true, conns: make(map[uint64]*Conn), answers: make(map[uint64]chan<- wireReply)}
+func newSession(w *wire.Session, request func(*Conn, netip.Addr)) *session {
+	s := &session{wire: w, request: request, listening: true, conns: make(map[uint64]*Conn), answers: make(map[uint64]chan<- wireReply)}
 	go s.receive()
 	return s
 }
@@ -59,6 +61,8 @@ func (s *session) receive() {
 			s.answer(f.Client, f)
 		case wire.KindAdopted, wire.KindPrepared:
 			s.answer(f.Tag|tagBit, f)
+		case wire.KindOrder:
+			s.ordered(f)
 		case wire.KindFault:
 			s.end(errors.New(f.Failure.Text))
 			return

@@ -66,6 +66,10 @@ func (n *Node) Passive(ctx context.Context, ct Contact) (*Address, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.deps.Peers != nil {
+		// Clients may be bound here from before, who have connections elsewhere.
+		n.tasks.Go(func() { n.relay.Collect(n.background, ct.Address) })
+	}
 	return &Address{n, ct.Address}, nil
 }
 
@@ -131,7 +135,13 @@ func (a *Address) clearAll(ctx context.Context) error {
 	errs := make([]error, len(clients))
 	var wg sync.WaitGroup
 	for i, client := range clients {
-		wg.Go(func() { errs[i] = left(a.Clear(ctx, client)) })
+		wg.Go(func() {
+			err := a.Clear(ctx, client)
+			if errors.Is(err, ErrNotCeded) {
+				err = errors.Join(err, left(a.clear(ctx, client)))
+			}
+			errs[i] = left(err)
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -33,6 +33,10 @@ type Config struct {
 	// themselves. Defaults: always; none.
 	Connected   func(relay.Conn) bool
 	Connections func(contact netip.Addr) []relay.Conn
+	// Shared tells whether another connection of the same client with the same
+	// contact address is alive at this replica: then the one is moved by itself, and
+	// the client's binding stays. It must end by itself. Default: never.
+	Shared func(relay.Conn) bool
 	// Choose decides at the contact node who serves a new connection, if its port is
 	// steered; default: this replica, as without steering.
 	Choose Choose

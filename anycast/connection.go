@@ -13,9 +13,10 @@ import (
 
 // Connection is one connection of a client, with the verbs of its Address: for a
 // client with Mobile IPv6 they are the Address's own, which move all that the
-// client has with the contact address; for one without they have the connection
-// relayed (package relay). Which it is, is decided once, by Mark at the donor and
-// by the Mark at the acceptor. Its methods are safe for concurrent use.
+// client has with the contact address; for one without, and for one with other
+// connections that stay, they have the connection relayed (package relay). Which
+// it is, is decided once, by Settle or Mark at the donor and by the Mark at the
+// acceptor. Its methods are safe for concurrent use.
 type Connection struct {
 	a    *Address
 	conn relay.Conn
@@ -47,13 +48,61 @@ func (c *Connection) IsRelayed() bool {
 	if c.decided {
 		return c.relayed
 	}
-	n, client := c.a.node, c.conn.Client.Addr()
-	n.mu.Lock()
-	bound, immobile := n.core.standing(n.deps.Now(), c.a.pair(client))
-	mobile := n.core.mobile(n.deps.Now(), c.a.pair(client))
-	n.mu.Unlock()
-	return !bound && !mobile && (n.relay.Knows(c.conn) || immobile && n.relay.CanRelay(c.a.home))
+	bound, immobile := c.standing()
+	n, mobile := c.a.node, c.mobile()
+	switch {
+	case !bound && (n.relay.Alone(c.conn) || !mobile && n.relay.Knows(c.conn)):
+		return true
+	case immobile && !bound && !mobile, c.shared():
+		return n.relay.CanRelay(c.a.home)
+	}
+	return false
 }
+
+// Settle decides now whether the connection is moved by relaying, and says it.
+func (c *Connection) Settle() bool {
+	c.decide(c.IsRelayed())
+	return c.IsRelayed()
+}
+
+// IsImmobile reports whether the client is known to have no Mobile IPv6.
+func (c *Connection) IsImmobile() bool {
+	bound, immobile := c.standing()
+	return immobile && !bound
+}
+
+func (c *Connection) standing() (bound, immobile bool) {
+	n := c.a.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.standing(n.deps.Now(), c.a.pair(c.conn.Client.Addr()))
+}
+
+// mobile reports whether the client is known to have Mobile IPv6.
+func (c *Connection) mobile() bool {
+	n := c.a.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.mobile(n.deps.Now(), c.a.pair(c.conn.Client.Addr()))
+}
+
+// shared reports whether the client has other connections that a new binding would
+// move along: served here, or relayed by us.
+func (c *Connection) shared() bool {
+	n := c.a.node
+	return n.cfg.Shared != nil && n.cfg.Shared(c.conn) || n.relay.AnchorsOther(c.conn)
+}
+
+// Begin says, at the donor, that a handoff of the connection begins, and End that it
+// is over. Meanwhile the client's binding does not move by itself; where it is on
+// the move Begin waits for it, for a few seconds at most. Its error is ErrBusy then,
+// and End is not to be called.
+func (c *Connection) Begin(ctx context.Context) error {
+	return c.error("begin", c.a.node.relay.Begin(ctx, c.conn))
+}
+
+// End is described at Begin.
+func (c *Connection) End() { c.a.node.relay.End(c.conn) }
 
 // Ready is when the client may be told of a new care-of address; see
 // Address.Ready. An anchor may be told at any time.
@@ -66,15 +115,24 @@ func (c *Connection) Ready() time.Time {
 
 // Mark is what the acceptor must know; see Address.Mark.
 func (c *Connection) Mark() (Mark, error) {
-	c.decide(c.IsRelayed())
-	if !c.IsRelayed() {
-		return c.a.Mark(c.conn.Client.Addr())
+	if !c.Settle() {
+		if !c.a.CanRelay() || !c.shared() {
+			return c.a.Mark(c.conn.Client.Addr())
+		}
+		// Another connection came after the decision: a new binding would move it.
+		c.mu.Lock()
+		c.relayed = true
+		c.mu.Unlock()
 	}
 	m, err := c.a.node.relay.Mark(c.conn)
 	if err != nil {
 		return Mark{}, c.error("mark", err)
 	}
-	return Mark{Sequence: m.Sequence, Relayed: true, Anchor: m.Anchor}, nil
+	return c.mark(m), nil
+}
+
+func (c *Connection) mark(m relay.Mark) Mark {
+	return Mark{Sequence: m.Sequence, Bound: m.Bound, Relayed: true, Immobile: c.IsImmobile(), Anchor: m.Anchor}
 }
 
 // Preview is the mark as it would be now. It has no effect.
@@ -82,8 +140,7 @@ func (c *Connection) Preview() Mark {
 	if !c.IsRelayed() {
 		return c.a.Preview(c.conn.Client.Addr())
 	}
-	m := c.a.node.relay.Preview(c.conn)
-	return Mark{Sequence: m.Sequence, Relayed: true, Anchor: m.Anchor}
+	return c.mark(c.a.node.relay.Preview(c.conn))
 }
 
 // Prepare does what Start needs and nobody notices; see Address.Prepare. An
@@ -94,9 +151,17 @@ func (c *Connection) Prepare(ctx context.Context, m Mark) error {
 	case !m.Relayed:
 		return c.a.Prepare(ctx, client, m)
 	case !c.a.CanRelay():
-		return &OpError{"prepare", c.a.home, client, fmt.Errorf("%w: this replica cannot have it relayed (%w)", ErrNoMobileIPv6, ErrUntouched)}
+		return &OpError{"prepare", c.a.home, client, fmt.Errorf("%w (%w)", c.unrelayed(m), ErrUntouched)}
 	}
 	return nil
+}
+
+// unrelayed says why a client cannot come here alone.
+func (c *Connection) unrelayed(m Mark) error {
+	if m.Immobile {
+		return fmt.Errorf("%w: this replica cannot have it relayed", ErrNoMobileIPv6)
+	}
+	return errors.New("this replica cannot have one of several connections relayed")
 }
 
 // Start makes the connection ours; see Address.Start and relay.Node.Start. The
@@ -111,7 +176,9 @@ func (c *Connection) Start(ctx context.Context, donor netip.Addr, m Mark) error 
 		c.a.node.relay.Straight(c.conn) // it may have been relayed from here until now
 		return nil
 	}
-	c.a.Immobile(client)
+	if m.Immobile {
+		c.a.Immobile(client)
+	}
 	return c.error("start", c.a.node.relay.Start(ctx, c.conn, m.relay()))
 }
 
@@ -121,6 +188,7 @@ func (c *Connection) Finish() {
 		c.a.node.relay.Finish(c.conn)
 	} else {
 		c.a.Finish(c.conn.Client.Addr())
+		c.a.node.relay.Gone(c.conn)
 	}
 }
 
@@ -170,7 +238,7 @@ func (c *Connection) error(op string, err error) error {
 	if errors.As(err, &overtaken) {
 		err = &SequenceError{overtaken.Anchor, overtaken.Last}
 	}
-	for theirs, ours := range map[error]error{relay.ErrUnsent: ErrUntouched, relay.ErrTimeout: ErrTimeout, relay.ErrClosed: ErrClosed} {
+	for theirs, ours := range map[error]error{relay.ErrUnsent: ErrUntouched, relay.ErrTimeout: ErrTimeout, relay.ErrClosed: ErrClosed, relay.ErrBusy: ErrBusy} {
 		if errors.Is(err, theirs) {
 			err = fmt.Errorf("%w (%w)", err, ours)
 		}

@@ -61,6 +61,13 @@ const (
 	// be relayed: the second Home Test Init goes after a second.
 	probeTimeout = 1500 * time.Millisecond
 
+	// callGrace is how much longer than an operation about a client the answer to a
+	// call may take that has one done.
+	callGrace = time.Second
+	// maxFollowing bounds the bindings that follow their clients' connections at one
+	// time.
+	maxFollowing = 64
+
 	// markHold is for how long after Mark the client's binding is not refreshed:
 	// the acceptor decides about the next number in this time.
 	markHold = 30 * time.Second

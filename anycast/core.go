@@ -41,6 +41,7 @@ type core struct {
 	running  map[pair]*client // those with a run of return routability
 
 	forgetting []forgetting // clients that were prepared for
+	guards     []guarding   // clients that are guarded, in the order of time
 
 	out      []action
 	counters map[string]uint64
@@ -87,6 +88,7 @@ type client struct {
 	op      *op
 	early   bool // route optimised ahead of the acknowledgement
 	held    bool
+	guarded bool // what is not known of it meets silence
 	taken   taken
 	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind

@@ -63,10 +63,13 @@ const (
 	routeNone routeKind = iota
 	routeOptimised
 	routeHeld
+	routeGuarded // bound, but only the connections that are known have a way
 	routeUnknown // setting it has failed
 )
 
-func (k routeKind) String() string { return [...]string{"none", "optimised", "held", "unknown"}[k] }
+func (k routeKind) String() string {
+	return [...]string{"none", "optimised", "held", "guarded", "unknown"}[k]
+}
 
 // routeAction: set the route; if that fails, op (if any) fails.
 type routeAction struct {

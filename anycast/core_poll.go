@@ -22,6 +22,7 @@ func (c *core) poll(now time.Time) {
 		c.pollRun(now, cl)
 	}
 	c.forgetPrepared(now)
+	c.unguard(now, pair{})
 	for _, ct := range c.contacts {
 		if !ct.retry.IsZero() && !now.Before(ct.retry) {
 			c.refreshHome(now, ct)
@@ -117,6 +118,9 @@ func (c *core) next() (time.Time, bool) {
 	earlier(c.relay.Next())
 	for _, cl := range c.running {
 		earlier(cl.op.run.Next())
+	}
+	if len(c.guards) > 0 {
+		earlier(c.guards[0].until, true)
 	}
 	if len(c.forgetting) > 0 {
 		earlier(c.forgetting[0].at, true)

@@ -36,6 +36,10 @@ var (
 	ErrTableFull = errors.New("too many clients")
 	// ErrExists: the contact address is on this node already.
 	ErrExists = errors.New("contact address exists already")
+	// ErrNotBound: the client is not bound to this replica.
+	ErrNotBound = errors.New("the client is not bound here")
+	// ErrNotCeded: the other replica did not take the client's binding.
+	ErrNotCeded = errors.New("binding not taken")
 	// ErrNotContactNode: this replica is not the contact node of that address.
 	ErrNotContactNode = errors.New("not the contact node")
 )

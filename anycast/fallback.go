@@ -47,7 +47,7 @@ func (a *Address) relayAll(ctx context.Context, client netip.Addr) error {
 			continue
 		}
 		wg.Go(func() {
-			if err := n.relay.Bind(ctx, c); err != nil {
+			if err := n.relay.Withdraw(ctx, c); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

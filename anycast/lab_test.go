@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,10 +30,12 @@ type lab struct {
 	net      *mhtest.Network
 	ctx      context.Context
 	replicas map[netip.Addr]*replica
+	relaying bool   // replicas can have connections relayed
+	delay    func() // of a message between replicas, if not nil
 
 	choose Choose // of the replicas: then they steer, and can relay
 
-	mu     sync.Mutex // of home
+	mu     sync.Mutex // of home, and of replicas while they are made
 	home   *bindings.Cache
 	client *correspondent.Role
 }
@@ -44,6 +47,9 @@ type replica struct {
 	host  *mhtest.Host
 	conns []relay.Conn // that it serves
 	down  bool         // its channel to the others is cut
+
+	mu    sync.Mutex
+	local []relay.Conn // the same, in a lab that relays
 }
 
 var labKey = bindings.Key{Local: modern, Home: contactAddr}
@@ -56,12 +62,18 @@ func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 
 func inLabOf(t *testing.T, choose Choose, f func(t *testing.T, l *lab)) {
 	t.Helper()
+	inLabWith(t, func(l *lab) { l.choose = choose }, f)
+}
+
+func inLabWith(t *testing.T, change func(*lab), f func(t *testing.T, l *lab)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := &lab{
 			t: t, net: mhtest.NewNetwork(), ctx: ctx, replicas: make(map[netip.Addr]*replica),
-			home: bindings.NewCache(bindings.Config{}), choose: choose,
+			home: bindings.NewCache(bindings.Config{}),
 		}
+		change(l)
 		go mhsock.Each(ctx, l.net.Host(homeAgent).Receive, l.homeAgent)
 		host := l.net.Host(modern)
 		var err error
@@ -96,15 +108,25 @@ func (l *lab) add(careOf netip.Addr) {
 	r := &replica{plane: planetest.New(), host: l.net.Host(careOf)}
 	var err error
 	deps := Deps{Plane: r.plane, MH: r.host, Relay: RelayOver(&channel{l, careOf})}
+	cfg := Config{
+		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose, Logger: l.logger(careOf),
+		Connections: func(netip.Addr) []relay.Conn { return r.conns },
+		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
+	}
 	var ports []uint16
 	if l.choose != nil {
 		deps.Peers, ports = &channel{l, careOf}, []uint16{4000}
 	}
-	r.Node, err = New(Config{
-		CareOf: careOf, InUse: func(_, _ netip.Addr) bool { return true }, Choose: l.choose,
-		Connections: func(netip.Addr) []relay.Conn { return r.conns },
-		Connected:   func(c relay.Conn) bool { return slices.Contains(r.conns, c) },
-	}, deps)
+	if l.relaying {
+		deps.Peers = &channel{l, careOf}
+		cfg.InUse = func(_, _ netip.Addr) bool { return len(r.connections(contactAddr)) > 0 }
+		cfg.Connections = r.connections
+		cfg.Connected = func(c relay.Conn) bool { return slices.Contains(r.connections(contactAddr), c) }
+		cfg.Shared = func(c relay.Conn) bool {
+			return slices.ContainsFunc(r.connections(contactAddr), func(o relay.Conn) bool { return o != c && o.Client.Addr() == c.Client.Addr() })
+		}
+	}
+	r.Node, err = New(cfg, deps)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -115,11 +137,26 @@ func (l *lab) add(careOf netip.Addr) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.mu.Lock()
 	l.replicas[careOf] = r
+	l.mu.Unlock()
 	go r.Run(l.ctx)
 	go r.HandleEvents(l.ctx, r.plane.Events())
 	go mhsock.Each(l.ctx, r.host.Receive, r.HandleMH)
 	go mhsock.Each(l.ctx, r.host.ReceiveError, r.HandleICMP)
+}
+
+func (r *replica) connections(netip.Addr) []relay.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.local)
+}
+
+// lives says which connections a replica serves.
+func (r *replica) lives(all ...relay.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.local = all
 }
 
 func (l *lab) send(p *mipv6.Packet, m mipv6.Message, mac func([]byte) mipv6.Authenticator) {
@@ -190,13 +227,19 @@ var errCut = errors.New("unreachable")
 
 // Call implements Caller.
 func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
+	c.lab.mu.Lock()
 	r := c.lab.replicas[to]
+	c.lab.mu.Unlock()
 	if r == nil {
 		return nil, errCut
 	}
 	if r.down {
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", errCut, ctx.Err())
+	}
+	if c.lab.delay != nil {
+		c.lab.delay()
+		defer c.lab.delay()
 	}
 	switch kind {
 	case peer.KindHomeTest:
@@ -207,6 +250,10 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 		return r.HandleRelay(ctx, c.from, req)
 	case peer.KindAnchor:
 		return r.HandleAnchor(ctx, c.from, req)
+	case peer.KindBinding:
+		return r.HandleBinding(ctx, c.from, req)
+	case peer.KindBound:
+		return r.HandleBound(ctx, c.from, req)
 	}
 	return nil, fmt.Errorf("kind %v", kind)
 }
@@ -220,4 +267,12 @@ func (l *lab) dropFirst(n int, typ mipv6.Type, src netip.Addr) {
 		n--
 		return false
 	})
+}
+
+// logger has a replica's log with the test's, where that is verbose.
+func (l *lab) logger(at netip.Addr) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(l.t.Output(), nil)).With("at", at)
 }

@@ -16,20 +16,24 @@ type Mark struct {
 	// Sequence is the last number that the donor used with the client, or, of a
 	// relayed connection, with its anchor. The acceptor uses the next.
 	Sequence uint16
-	// Bound says that the client knows the donor's care-of address; if not, it is
-	// served through the home agent.
+	// Bound says that the client knows the donor's care-of address, or, of a relayed
+	// connection, the anchor's; if not, it is served through the home agent.
 	Bound bool
 	// HomeToken is a home keygen token that is still fresh, nil if the donor has
 	// none. Its age is as of the moment of the Mark.
 	HomeToken *rr.AgedHomeToken
-	// Relayed says that the client has no Mobile IPv6: the connection is relayed
-	// (package relay), at the donor by Anchor, if that is valid.
-	Relayed bool
-	Anchor  netip.Addr
+	// Relayed says that the connection is relayed (package relay), at the donor by
+	// Anchor, if that is valid: the client has no Mobile IPv6 (Immobile), or it has
+	// other connections, which stay.
+	Relayed  bool
+	Immobile bool
+	Anchor   netip.Addr
 }
 
 // relay is the mark of a relayed connection.
-func (m Mark) relay() relay.Mark { return relay.Mark{Sequence: m.Sequence, Anchor: m.Anchor} }
+func (m Mark) relay() relay.Mark {
+	return relay.Mark{Sequence: m.Sequence, Anchor: m.Anchor, Bound: m.Bound}
+}
 
 // markVersion is the first octet of an encoded Mark.
 const markVersion = 1
@@ -38,7 +42,8 @@ const (
 	markBound = 1 << iota
 	markToken
 	markRelayed
-	markFlags = markBound | markToken | markRelayed
+	markImmobile
+	markFlags = markBound | markToken | markRelayed | markImmobile
 )
 
 // markLen is version, flags, sequence number.
@@ -61,7 +66,12 @@ func (m Mark) MarshalBinary() ([]byte, error) {
 			a = m.Anchor
 		}
 		a16 := a.As16()
-		return append(binary.BigEndian.AppendUint16([]byte{markVersion, markRelayed}, m.Sequence), a16[:]...), nil
+		flags |= markRelayed
+		flags &^= markToken
+		if m.Immobile {
+			flags |= markImmobile
+		}
+		return append(binary.BigEndian.AppendUint16([]byte{markVersion, flags}, m.Sequence), a16[:]...), nil
 	}
 	b := binary.BigEndian.AppendUint16([]byte{markVersion, flags}, m.Sequence)
 	if m.HomeToken == nil {
@@ -84,15 +94,15 @@ func (m *Mark) UnmarshalBinary(b []byte) error {
 	}
 	got := Mark{Sequence: binary.BigEndian.Uint16(b[2:]), Bound: flags&markBound != 0}
 	switch rest := b[markLen:]; {
-	case flags == markRelayed && len(rest) == 16:
-		got.Relayed = true
+	case flags&^(markImmobile|markBound) == markRelayed && len(rest) == 16:
+		got.Relayed, got.Immobile = true, flags&markImmobile != 0
 		if a := netip.AddrFrom16([16]byte(rest)); !a.IsUnspecified() {
 			got.Anchor = a
 		}
-		if got.Anchor.IsValid() && !mipv6.IsUnicastRoutable(got.Anchor) {
+		if got.Anchor.IsValid() && !mipv6.IsUnicastRoutable(got.Anchor) || got.Bound && !got.Anchor.IsValid() {
 			return fmt.Errorf("anycast: decode mark: anchor %v", got.Anchor)
 		}
-	case flags&markRelayed != 0:
+	case flags&(markRelayed|markImmobile) != 0:
 		return fmt.Errorf("anycast: decode mark: flags %#x with %d octets", flags, len(rest))
 	case flags&markToken != 0:
 		got.HomeToken = new(rr.AgedHomeToken)

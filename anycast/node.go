@@ -35,6 +35,8 @@ type Node struct {
 	stop       context.CancelFunc
 	tasks      sync.WaitGroup
 	passing    chan struct{} // bounds the refresh requests that are being passed on
+
+	following map[pair]struct{} // clients whose bindings are on their way elsewhere
 }
 
 // result is what an operation ends with.
@@ -49,10 +51,10 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	if err := cfg.check(&deps); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing)}
+	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing), following: make(map[pair]struct{})}
 	n.relay = relay.New(relay.Config{
 		Self: cfg.CareOf, Timeout: cfg.HandoffTimeout, MaxEntries: cfg.MaxClients,
-		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Logger: cfg.Logger,
+		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Vacant: n.vacant, Orphaned: n.orphaned, Logger: cfg.Logger,
 		Flows: flowsOf{n},
 	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
 	n.flows = n.newFlows()
@@ -135,7 +137,7 @@ func (n *Node) HandleICMP(e mhsock.ICMPError) (taken bool) {
 
 // inUse reports whether a binding deserves to be refreshed.
 func (n *Node) inUse(p pair) bool {
-	if n.cfg.InUse != nil && n.cfg.InUse(p.Home, p.Client) {
+	if n.cfg.InUse != nil && n.cfg.InUse(p.Home, p.Client) || n.relay.Anchors(p.Home, p.Client) {
 		return true
 	}
 	last, err := n.deps.Plane.LastUsed(dataplane.Flow{Home: p.Home, Client: p.Client})

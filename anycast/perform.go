@@ -102,6 +102,9 @@ func (n *Node) route(a routeAction) error {
 		}
 		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
 		return nil
+	case routeGuarded:
+		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
+		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
 	case routeHeld:
 		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
 	}

@@ -49,3 +49,9 @@ func (n *Node) HandleRefresh(_ context.Context, _ netip.Addr, req []byte) ([]byt
 	}
 	return []byte{0}, nil
 }
+
+// HandleBound answers a call of kind peer.KindBound; see package relay. It fits
+// peer.Handler.
+func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	return n.relay.HandleBound(ctx, from, req)
+}

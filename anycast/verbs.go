@@ -113,6 +113,16 @@ func (a *Address) hold(client netip.Addr, held bool) error {
 // gone on return, whatever it returns. Errors: *SequenceError if another replica
 // has told the client since; ErrTimeout, ErrNoHomeTest, ErrNoMobileIPv6 and the
 // context's: then the client's binding ends with its lifetime.
+//
+// Where this replica relays connections of the client to others the binding goes
+// to one of them instead, as Cede does.
 func (a *Address) Clear(ctx context.Context, client netip.Addr) error {
+	if owner := a.owner(client); owner.IsValid() {
+		return a.Cede(ctx, client, owner)
+	}
+	return a.clear(ctx, client)
+}
+
+func (a *Address) clear(ctx context.Context, client netip.Addr) error {
 	return a.about(ctx, func(now time.Time, id opID) { a.node.core.clear(now, id, a.pair(client)) })
 }

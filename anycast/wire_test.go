@@ -29,6 +29,10 @@ func TestMarkEncoding(t *testing.T) {
 			[]byte{1, 3, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0x0a, 0x0b, 0, 0, 0x0b, 0xb8}},
 		{"relayed", Mark{Sequence: 0x1234, Relayed: true, Anchor: glass},
 			[]byte{1, 4, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}},
+		{"relayed, immobile", Mark{Sequence: 0x1234, Relayed: true, Immobile: true, Anchor: glass},
+			[]byte{1, 12, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}},
+		{"relayed, bound", Mark{Sequence: 0x1234, Bound: true, Relayed: true, Anchor: glass},
+			[]byte{1, 5, 0x12, 0x34, 0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10}},
 		{"relayed by nobody", Mark{Sequence: 2, Relayed: true},
 			[]byte{1, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
 	} {
@@ -43,6 +47,14 @@ func TestMarkEncoding(t *testing.T) {
 		if diff := cmp.Diff(tc.mark, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
 		}
+	}
+}
+
+// A client that is bound is bound to somebody.
+func TestMarkBoundToNobody(t *testing.T) {
+	var m Mark
+	if err := m.UnmarshalBinary(append([]byte{1, 5, 0, 1}, make([]byte, 16)...)); err == nil {
+		t.Errorf("taken: %+v", m)
 	}
 }
 

@@ -47,6 +47,12 @@ func (b *backend) Bindings() []wire.Binding {
 func (b *backend) Handoffs() []wire.Handoff {
 	return []wire.Handoff{Handoff(handoff.Record{ID: 1, Role: handoff.RoleDonor, Mode: handoff.ModePrepared, Gap: 1500 * time.Microsecond, Phases: []handoff.Phase{{Action: handoff.ActionFreeze, Took: time.Millisecond}}})}
 }
+func (b *backend) HandoffClient(ctx context.Context, client, to netip.Addr) (out []wire.ClientHandoff) {
+	for _, m := range b.svc.HandoffClient(ctx, client, to) {
+		out = append(out, ClientHandoff(m))
+	}
+	return out
+}
 func (b *backend) Service(name string) (*framework.Service, bool) { return b.svc, name == "echo" }
 
 // nowhere is an Agent and an Address that can do nothing.
@@ -157,6 +163,10 @@ func TestRefused(t *testing.T) {
 		{"unknown field", "POST", listen, upgradeHeader, `{"polcy":"random"}`, 400, `body: json: unknown field "polcy"`},
 		{"two values", "POST", listen, upgradeHeader, `{} {}`, 400, "body: more than one JSON value"},
 		{"unknown policy", "POST", listen, upgradeHeader, `{"policy":"best"}`, 400, `framework: no such distribution policy: "best"`},
+		{"GET of a handoff", "GET", wire.PathHandoff, nil, "", 405, "only POST"},
+		{"handoff of nobody", "POST", wire.PathHandoff, nil, `{"client":"2001:db8::1","to":"2001:db8:2::10"}`, 404, "no connection of 2001:db8::1 is served here"},
+		{"handoff to nowhere", "POST", wire.PathHandoff, nil, `{"client":"2001:db8::1"}`, 400, "client and to are IPv6 addresses"},
+		{"handoff of IPv4", "POST", wire.PathHandoff, nil, `{"client":"192.0.2.1","to":"2001:db8:2::10"}`, 400, "client and to are IPv6 addresses"},
 		{"long body", "POST", listen, upgradeHeader, `{"policy":"` + strings.Repeat("x", wire.MaxBody) + `"}`, 400, "body: http: request body too large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ var reasons = []struct {
 	{framework.ErrNoTarget, wire.CodeNoTarget},
 	{framework.ErrUnknownReplica, wire.CodeUnknownReplica},
 	{framework.ErrUnknownClient, wire.CodeUnknownClient},
+	{framework.ErrNotAsked, wire.CodeNotAsked},
 	{framework.ErrNotAdoptable, wire.CodeNotAdoptable},
 	{framework.ErrClosed, wire.CodeClosed},
 	{handoff.ErrClosed, wire.CodeClosed},

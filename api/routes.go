@@ -20,6 +20,7 @@ func (s *Server) routes() http.Handler {
 		{http.MethodGet, wire.PathBindings, showList(s.backend.Bindings)},
 		{http.MethodGet, wire.PathHandoffs, showList(s.backend.Handoffs)},
 		{http.MethodGet, wire.PathEvents, s.serveEvents},
+		{http.MethodPost, wire.PathHandoff, s.serveHandoff},
 		{http.MethodPost, wire.ListenPath("{name}"), s.serveListen},
 		{http.MethodGet, wire.PathKeys, s.keeper(showKeys)},
 		{http.MethodPost, wire.PathKeysRoll, s.keeper(rollKeys)},

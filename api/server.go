@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os/user"
 	"strconv"
 	"sync"
@@ -32,6 +33,9 @@ type Backend interface {
 	Clients() []wire.Client
 	Bindings() []wire.Binding
 	Handoffs() []wire.Handoff
+	// HandoffClient hands all connections of a client off to a replica. It waits
+	// for the outcome, or until ctx ends.
+	HandoffClient(ctx context.Context, client, to netip.Addr) []wire.ClientHandoff
 	// Service gives the service of a name.
 	Service(name string) (*framework.Service, bool)
 }

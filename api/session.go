@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,9 @@ type session struct {
 func newSession(ctx context.Context, c *net.UnixConn, ss *framework.ServerSocket, log *slog.Logger) *session {
 	s := &session{wire: wire.NewSession(c), ss: ss, log: log, out: newOutbox(), handoffs: make(map[uint64]bool)}
 	s.ctx, s.stop = context.WithCancel(ctx)
+	ss.OnOrder(func(k uint64, target netip.Addr) {
+		s.wire.Send(&wire.Message{Kind: wire.KindOrder, Client: k, Target: target}, nil, -1) // an error ends the session
+	})
 	return s
 }
 

@@ -23,6 +23,19 @@ type (
 	}
 	// immobile tells the anycast side that a client has no Mobile IPv6.
 	immobile struct{ client netip.Addr }
+	// report ends the waiting for an order's outcome.
+	report struct {
+		key key
+		err error
+	}
+	// vacated tells the anycast side that a client has no connection here any more.
+	vacated struct{ client netip.Addr }
+	// ended tells the anycast side that a connection is being closed: what is unsent
+	// still goes out.
+	ended struct {
+		ends
+		others bool // the client has others here
+	}
 	// cancelWork ends the running probe or move early.
 	cancelWork struct{ key key }
 	// deliver gives the client to the oldest Accept of a server socket.
@@ -67,6 +80,9 @@ func (askPolicy) isAction()     {}
 func (probe) isAction()         {}
 func (move) isAction()          {}
 func (immobile) isAction()      {}
+func (report) isAction()        {}
+func (vacated) isAction()       {}
+func (ended) isAction()         {}
 func (cancelWork) isAction()    {}
 func (deliver) isAction()       {}
 func (bind) isAction()          {}

@@ -52,6 +52,7 @@ type client struct {
 	immobile bool // it is known to have none
 	relayed  bool // it came here relayed: no home test is needed to hand it on
 	bound    bool // its route was optimised, or is being
+	ordered  bool // somebody waits for its being handed off
 	finished bool // nothing will come from it or reach it any more
 	clear    bool // clear its binding when it is closed
 }
@@ -65,6 +66,7 @@ const (
 	connected reason = iota // it connected
 	overdue                 // the local application did not take it in time
 	asked                   // its application asked to hand it off
+	commanded               // an operator did, before an application took it
 )
 
 // placement is the search for the replica that serves a client next.

@@ -93,8 +93,12 @@ func (c *core) close(cl *client, abort bool) {
 		c.queue.Remove(cl.entry)
 		cl.entry = nil
 	}
+	c.reported(cl, &HandoffError{cl.remote, netip.Addr{}, ErrFinished})
 	cl.phase, cl.place = phaseClosing, nil
 	c.unlive(cl)
+	if !abort && !cl.immobile && c.relays() {
+		c.do(ended{cl.ends(), c.live.of(cl.remote.Addr()) > 0})
+	}
 	c.do(closeConn{cl.key, abort})
 }
 
@@ -109,6 +113,8 @@ func (c *core) closed(now time.Time, k key) {
 	c.note(now, EventClosed, cl, netip.Addr{}, nil)
 	if cl.clear && !cl.immobile && c.live.of(cl.remote.Addr()) == 0 {
 		c.do(clearBinding{cl.remote.Addr()})
+	} else {
+		c.left(cl)
 	}
 }
 
@@ -185,7 +191,7 @@ func (c *core) arrived(now time.Time, h *handoff.Client) key {
 	delete(c.reserved, h.Remote)
 	cl := c.add(now, h.ID, h.Local, h.Remote)
 	cl.handedOff, cl.from = true, h.From
-	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Relayed, h.Relayed, true
+	cl.mobile, cl.immobile, cl.relayed, cl.bound = !h.Relayed, h.Immobile, h.Relayed, true
 	c.note(now, EventArrived, cl, h.From, nil)
 	c.goesStraight(cl)
 	c.enqueue(now, cl)

@@ -41,6 +41,12 @@ type Relay interface {
 	CanRelay() bool
 	// Immobile tells that a client has no Mobile IPv6, as a target found out.
 	Immobile(client netip.Addr)
+	// Closed tells that a connection has been closed here, while its client has others
+	// here or has not: what is unsent still has to reach the client. It must not wait.
+	Closed(local, remote netip.AddrPort, others bool)
+	// Vacated tells that a client has no connection here any more; others may be
+	// relayed from here. It must not wait.
+	Vacated(client netip.Addr)
 }
 
 // Deps is what a Service works with. Agent and Address must be set.

@@ -23,6 +23,8 @@
 //
 // A client is one TCP connection. Its binding, and so its route, belongs to the
 // client's address: moving one connection moves the traffic of all connections
-// of that address. Therefore a client with another live connection here is not
-// distributed elsewhere, and a handoff of it is refused with ErrShared.
+// of that address. Therefore a connection of a client that has another one here is
+// handed off alone: the binding stays, and this replica relays the connection
+// (package relay). That is a detour, so one that comes to join another stays with
+// it. Where the host cannot relay, a handoff is refused with ErrShared.
 package framework

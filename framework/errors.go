@@ -11,9 +11,13 @@ var (
 	ErrClosed = errors.New("framework: closed")
 	// ErrNoTarget: the policy has no replica left that could take the client.
 	ErrNoTarget = errors.New("framework: no replica to hand the client to")
-	// ErrShared: the client's address has another connection here, and the
-	// binding, which is one per address, would move both.
+	// ErrShared: the client's address has another connection here, the binding,
+	// which is one per address, would move both, and this host cannot have one of
+	// them relayed.
 	ErrShared = errors.New("framework: another connection of the same client address is served here")
+	// ErrNotAsked: an application has the client, and does not take requests to
+	// hand it off.
+	ErrNotAsked = errors.New("framework: its application takes no requests to hand it off")
 	// ErrUnknownReplica: the target is not in the service's list of replicas.
 	ErrUnknownReplica = errors.New("framework: not a replica of this service")
 	// ErrUnknownClient: the application does not have that client.

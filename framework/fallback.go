@@ -22,7 +22,7 @@ const fallbackTimeout = 10 * time.Second
 // goesStraight: a connection's packets have begun to take the short cut. It is
 // watched until it is clear whether they arrive.
 func (c *core) goesStraight(cl *client) {
-	if c.cfg.fallsBack && !cl.immobile && cl.phase != phaseClosing && c.progress[cl.key] == nil {
+	if c.cfg.fallsBack && !cl.immobile && !cl.relayed && cl.phase != phaseClosing && c.progress[cl.key] == nil {
 		c.progress[cl.key] = new(progress)
 	}
 }

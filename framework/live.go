@@ -75,9 +75,9 @@ func (l *Live) Connections() iter.Seq2[netip.AddrPort, netip.AddrPort] {
 	}
 }
 
-// others tells whether the client address has a connection besides this one.
-func (l *Live) others(e ends) bool {
+// Others tells whether the client address has a connection besides this one.
+func (l *Live) Others(local, remote netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.byClient[e.remote.Addr()] > l.byEnds[e]
+	return l.byClient[remote.Addr()] > l.byEnds[ends{local, remote}]
 }

@@ -80,8 +80,8 @@ func TestLive(t *testing.T) {
 		if got := l.of(a.remote.Addr()); got != step.of {
 			t.Errorf("%d connections, want %d", got, step.of)
 		}
-		if l.others(a) != step.othersA || l.others(b) != step.other {
-			t.Errorf("others of a: %v, want %v; of b: %v, want %v", l.others(a), step.othersA, l.others(b), step.other)
+		if l.Others(a.local, a.remote) != step.othersA || l.Others(b.local, b.remote) != step.other {
+			t.Errorf("others of a: %v, want %v; of b: %v, want %v", l.Others(a.local, a.remote), step.othersA, l.Others(b.local, b.remote), step.other)
 		}
 	}
 	if len(l.byClient)+len(l.byEnds) != 0 {

@@ -30,7 +30,9 @@ func (c *core) moved(now time.Time, k key, err error) {
 		if p.why == connected {
 			c.do(placed{k})
 		}
+		c.reported(cl, err)
 		c.drop(cl)
+		c.left(cl)
 		return
 	}
 	if errors.Is(err, handoff.ErrNoMobileIPv6) && !cl.immobile && !p.canceled && c.relays() {
@@ -58,11 +60,18 @@ func (c *core) moved(now time.Time, k key, err error) {
 	c.distribute(now, cl)
 }
 
+// left notes that a connection is here no more; was it its client's last?
+func (c *core) left(cl *client) {
+	if !cl.immobile && c.relays() && c.live.of(cl.remote.Addr()) == 0 {
+		c.do(vacated{cl.remote.Addr()})
+	}
+}
+
 // shared tells whether another connection of the client's address is served here
-// that would be moved along: not so where the client has no Mobile IPv6, and each
-// connection is relayed by itself.
+// that a new binding would move along: not so where the client has no Mobile IPv6,
+// and each connection is relayed by itself in any case.
 func (c *core) shared(cl *client) bool {
-	if cl.immobile || !c.live.others(cl.ends()) {
+	if cl.immobile || !c.live.Others(cl.local, cl.remote) {
 		return false
 	}
 	for _, other := range c.clients {
@@ -73,9 +82,14 @@ func (c *core) shared(cl *client) bool {
 	return true
 }
 
-// tied tells whether a connection must stay with another of its client. Where the
-// home test will tell whether the client has Mobile IPv6, that is decided then.
-func (c *core) tied(cl *client) bool {
+// tied tells whether a connection has to stay with another of its client: one of
+// several is moved by relaying it, which not every host can.
+func (c *core) tied(cl *client) bool { return c.shared(cl) && !c.relays() }
+
+// accompanied tells whether a connection that comes stays with another of its
+// client, which spares it the detour. Where the home test will tell whether the
+// client has Mobile IPv6, that is decided then.
+func (c *core) accompanied(cl *client) bool {
 	return c.shared(cl) && (cl.mobile || !c.contact() || !c.relays())
 }
 
@@ -106,6 +120,7 @@ func (c *core) exhausted(now time.Time, cl *client) {
 // stay: the client cannot go anywhere.
 func (c *core) stay(now time.Time, cl *client, err error) {
 	p := cl.place
+	c.reported(cl, &HandoffError{cl.remote, p.target, err})
 	switch {
 	case p.why == connected:
 		c.here(now, cl)
@@ -118,6 +133,8 @@ func (c *core) stay(now time.Time, cl *client, err error) {
 		c.enqueue(now, cl)
 	case p.why == overdue:
 		c.turnAway(cl)
+	case p.why == commanded:
+		c.enqueueFirst(now, cl)
 	case p.answered: // asked without waiting: back through Accept
 		cl.handedOff, cl.from = true, c.cfg.Self
 		cl.failed, cl.failedErr = p.target, &HandoffError{cl.remote, p.target, err}

@@ -20,6 +20,12 @@ func (s *Service) perform(a action) {
 		s.move(a)
 	case immobile:
 		s.deps.Relay.Immobile(a.client)
+	case report:
+		s.report(a)
+	case ended:
+		s.deps.Relay.Closed(a.local, a.remote, a.others)
+	case vacated:
+		s.deps.Relay.Vacated(a.client)
 	case cancelWork:
 		if c := s.conns[a.key]; c != nil && c.cancel != nil {
 			c.cancel()

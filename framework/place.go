@@ -28,7 +28,7 @@ func (c *core) born(now time.Time, id uint64, local, remote netip.AddrPort, same
 	cl.place = &placement{why: connected, excluded: make(map[netip.Addr]bool)}
 	c.note(now, EventAccepted, cl, netip.Addr{}, nil)
 	_, _, contactOnly := c.settings()
-	if how == bornHere && (!c.full() || c.credits.Len() > 0) || c.stopping || sameHost || contactOnly && !c.contact() || c.tied(cl) {
+	if how == bornHere && (!c.full() || c.credits.Len() > 0) || c.stopping || sameHost || contactOnly && !c.contact() || c.accompanied(cl) {
 		c.here(now, cl)
 	} else {
 		c.distribute(now, cl)
@@ -103,10 +103,11 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 		return
 	}
 	p.target = target
-	if p.why == asked && c.tied(cl) {
+	if (p.why == asked || p.why == commanded) && c.tied(cl) {
 		c.stay(now, cl, ErrShared)
 		return
 	}
+	alone := p.why != connected && c.shared(cl) // relayed: its client is told nothing
 	if cl.immobile && !c.relays() {
 		c.stay(now, cl, handoff.ErrNoMobileIPv6)
 		return
@@ -119,7 +120,7 @@ func (c *core) chosen(now time.Time, cl *client, target netip.Addr) {
 	// that had no Mobile IPv6: what is known of that is forgotten after a while.
 	// Elsewhere than at the contact node a client comes by its binding, so it has
 	// Mobile IPv6, or is relayed.
-	if !cl.mobile && !cl.relayed && c.contact() {
+	if !cl.mobile && !cl.relayed && !alone && c.contact() {
 		cl.phase = phaseProbing
 		c.do(probe{cl.key})
 		return
@@ -168,7 +169,7 @@ func (c *core) probed(now time.Time, k key, err error) {
 	case cl == nil || cl.phase != phaseProbing:
 	case err == nil && cl.place.canceled:
 		c.stay(now, cl, context.Canceled)
-	case err == nil && c.shared(cl):
+	case err == nil && c.shared(cl) && (cl.place.why == connected || !c.relays()):
 		cl.mobile = true
 		c.stay(now, cl, ErrShared)
 	case err == nil:

@@ -22,7 +22,7 @@ func (c *core) prepareAsked(id socketID, k key, target netip.Addr) error {
 		return &HandoffError{cl.remote, target, ErrUnknownReplica}
 	case cl.finished:
 		return &HandoffError{cl.remote, target, ErrFinished}
-	case c.shared(cl):
+	case c.tied(cl):
 		return &HandoffError{cl.remote, target, ErrShared}
 	case cl.immobile && !c.relays():
 		return &HandoffError{cl.remote, target, handoff.ErrNoMobileIPv6}

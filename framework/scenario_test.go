@@ -171,6 +171,8 @@ func (s *story) event(w []string) {
 				o.NeverSelf = &on
 			case "contact-only":
 				o.ContactOnly = &on
+			case "requests":
+				o.HandoffRequests = on
 			}
 		}
 		s.say("socket %d", c.opened(o))
@@ -184,6 +186,12 @@ func (s *story) event(w []string) {
 		c.abandoned(s.socket(arg[0]))
 	case "handoff":
 		s.result(c.handoffAsked(s.now, s.socket(arg[0]), s.key(arg[1]), hosts[arg[2]], w[len(w)-1] == "async"))
+	case "order":
+		ask, err := c.ordered(s.now, s.key(arg[0]), hosts[arg[1]])
+		if ask {
+			s.say("ask the application for client %s", arg[0])
+		}
+		s.result(err)
 	case "cancel":
 		c.handoffCanceled(s.key(arg[0]))
 	case "close":
@@ -207,7 +215,8 @@ func (s *story) event(w []string) {
 		s.result(c.admit(s.now, handoff.Offer{Service: "echo", Contact: c.cfg.Contact, Client: s.peer(arg[0]), From: hosts["reich"]}))
 	case "arrive":
 		s.say("client %d", c.arrived(s.now, &handoff.Client{
-			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]], Relayed: arg[2] == "relayed",
+			ID: 300, Local: c.cfg.Contact, Remote: s.peer(arg[0]), From: hosts[arg[1]],
+			Relayed: arg[2] == "relayed" || arg[2] == "alone", Immobile: arg[2] == "relayed",
 		}))
 	case "shutdown":
 		c.shutdown()
@@ -270,10 +279,18 @@ func (s *story) show(a action) {
 		s.say("forget client %d", a.key)
 	case answer:
 		s.say("answer for client %d: %s", a.key, s.err(a.err))
+	case vacated:
+		s.say("%s has no connection here any more", s.name(a.client))
+	case report:
+		s.say("report of client %d: %s", a.key, s.err(a.err))
 	case placed:
 		s.say("placed client %d", a.key)
 	case replicaFailed:
 		s.say("tell policy %s: %s failed: %s", a.policy, s.name(a.target), s.err(a.err))
+	case ended: // of no interest to who has one connection
+		if a.others {
+			s.say("a connection of %s is closed, others are here", s.name(a.remote.Addr()))
+		}
 	case observe: // the operator's log is not what these are about
 	default:
 		s.t.Fatalf("action %T", a)

@@ -13,6 +13,7 @@ type ServerSocket struct {
 	s       *Service
 	id      socketID
 	waiters []func(*Taken) // the Accepts, oldest first; for events
+	order   func(k uint64, target netip.Addr)
 }
 
 // Listen opens a server socket: from now on clients may be distributed to this

@@ -40,6 +40,7 @@ type Service struct {
 	conns    map[key]*conn
 	sockets  map[socketID]*ServerSocket
 	answers  map[key]func(*Taken, error)
+	orders   map[key]chan<- error
 	policies map[string]Policy
 	closing  bool
 
@@ -82,6 +83,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		conns:    make(map[key]*conn),
 		sockets:  make(map[socketID]*ServerSocket),
 		answers:  make(map[key]func(*Taken, error)),
+		orders:   make(map[key]chan<- error),
 		policies: make(map[string]Policy),
 	}
 	if _, err := s.policy(cfg.Policy); err != nil {

@@ -20,6 +20,9 @@ type ListenOptions struct {
 	Policy      string
 	NeverSelf   *bool
 	ContactOnly *bool
+	// HandoffRequests: the application wants to be asked when an operator hands a
+	// client of its off; else that is refused.
+	HandoffRequests bool
 }
 
 // settings are the options in force.

@@ -292,7 +292,7 @@ func (a *acceptance) perform(act Action) Event {
 			g.d.Deliver(&Client{
 				ID: r.id, Service: r.service, Local: r.contact, Remote: r.client, FD: a.fd,
 				State:     slices.Clone(r.state), // the message's other parts may go
-				HandedOff: true, From: a.from, Relayed: a.binder.Alone(), Since: time.Now(),
+				HandedOff: true, From: a.from, Relayed: a.binder.Alone(), Immobile: a.binder.Immobile(), Since: time.Now(),
 			})
 			return nil
 		})

@@ -24,8 +24,9 @@ type Client struct {
 	// HandedOff tells that the client came from another replica, From.
 	HandedOff bool
 	From      netip.Addr
-	// Relayed tells that it came by relaying: it has no Mobile IPv6.
-	Relayed bool
+	// Relayed tells that it came by relaying, alone: the client has no Mobile IPv6
+	// (Immobile), or other connections that are elsewhere.
+	Relayed, Immobile bool
 	// Failed is the target of a handoff that did not come about, if the client
 	// is back from one.
 	Failed netip.Addr

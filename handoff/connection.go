@@ -17,7 +17,19 @@ type ConnectionBinder struct{ *anycast.Connection }
 var _ Binder = ConnectionBinder{}
 
 // Alone implements Binder.
-func (b ConnectionBinder) Alone() bool { return b.IsRelayed() }
+func (b ConnectionBinder) Alone() bool { return b.Settle() }
+
+// Begin implements Binder.
+func (b ConnectionBinder) Begin(ctx context.Context) error {
+	err := b.Connection.Begin(ctx)
+	if errors.Is(err, anycast.ErrBusy) {
+		err = fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
+}
+
+// Immobile implements Binder.
+func (b ConnectionBinder) Immobile() bool { return b.IsImmobile() }
 
 // Ready implements Binder.
 func (b ConnectionBinder) Ready(netip.Addr) time.Time { return b.Connection.Ready() }

@@ -22,8 +22,15 @@ type Caller interface {
 // safe for concurrent use.
 type Binder interface {
 	// Alone tells that this connection is moved and not the client's others: it
-	// is relayed.
+	// is relayed. Once asked, that stays so.
 	Alone() bool
+	// Immobile tells that the client is known to have no Mobile IPv6.
+	Immobile() bool
+	// Begin, at the donor, says that a handoff begins, and End that it is over. An
+	// error that wraps ErrBusy says that the client is being moved otherwise; End is
+	// not called then.
+	Begin(ctx context.Context) error
+	End()
 	// Mark is what the acceptor needs to bind the client in our place, encoded:
 	// the last sequence number, the home keygen token if fresh.
 	Mark(client netip.Addr) ([]byte, error)

@@ -34,6 +34,10 @@ func (g *Agent) Handoff(ctx context.Context, c *Client, target netip.Addr) error
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoContact, c.Local.Addr())
 	}
+	if err := binder.Begin(ctx); err != nil {
+		return fmt.Errorf("handoff: begin with client %s: %w", c.Remote.Addr(), err)
+	}
+	defer binder.End()
 	mode := g.d.Modes(c.Service)
 	d := &donation{
 		g: g, c: c, target: target, binder: binder, machine: NewDonor(g.d.Timing, mode),
@@ -70,6 +74,9 @@ func (g *Agent) lock(moves connection, c *Client) bool {
 	defer g.mu.Unlock()
 	if _, busy := g.donating[moves]; busy || len(g.donating) >= g.d.MaxHandoffs {
 		return false
+	}
+	if _, busy := g.donating[moves.whole()]; busy {
+		return false // the client is told of another replica; who relays then is not known yet
 	}
 	g.donating[moves] = leaving{contact: c.Local, client: c.Remote, ended: make(chan struct{})}
 	return true
@@ -161,7 +168,9 @@ func (d *donation) perform(a Action) Event {
 	case ActionWait:
 		d.stop()
 	case ActionBind:
-		d.binder.Finish(client) // what we knew of its binding is not true any more
+		if !d.binder.Alone() { // who relays knows better
+			d.binder.Finish(client) // what we knew of its binding is not true any more
+		}
 		d.start(d.g, a.Kind, func(ctx context.Context) Event { return result(d.binder.Bind(ctx, client)) })
 	case ActionThaw:
 		defer d.thawedNow()

@@ -40,3 +40,9 @@ const KindContact Kind = 32
 
 // KindKeys: IPsec keys for a contact node, from a replica that was given them.
 const KindKeys Kind = 24
+
+// Those of clients with several connections.
+const (
+	KindBinding Kind = iota + 48 // anycast: bind this client, and relay its connections
+	KindBound                    // relay: the caller binds a client some of whose connections are yours
+)

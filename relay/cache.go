@@ -31,6 +31,9 @@ type Result struct {
 	Status   mipv6.Status
 	Last     uint16        // the last number accepted
 	Lifetime time.Duration // what is granted
+	// Bound: the client is bound to the anchor, which stays the anchor whoever is
+	// contact node.
+	Bound bool
 }
 
 // Entry is one registration.
@@ -49,6 +52,7 @@ type Cache struct {
 	entries map[Conn]*Entry
 	owned   map[netip.Addr]int // entries of each owner
 	clients map[dataplane.Flow]ofClient
+	conns   map[clientPair]map[Conn]bool // the connections of each client
 	max     int
 
 	halfOpen int // entries made by a SYN
@@ -60,11 +64,19 @@ type ofClient struct {
 	owner   netip.Addr // of the newest
 }
 
+// clientPair is a client of a contact address.
+type clientPair struct{ contact, client netip.Addr }
+
+func (p clientPair) flow() dataplane.Flow { return dataplane.Flow{Home: p.contact, Client: p.client} }
+
+func (c Conn) pair() clientPair { return clientPair{c.Contact.Addr(), c.Client.Addr()} }
+
 // NewCache makes a cache of at most max entries, of which one owner can have at
 // most half: a replica gone wild does not keep the others out.
 func NewCache(max int) *Cache {
 	return &Cache{
 		entries: make(map[Conn]*Entry), owned: make(map[netip.Addr]int), clients: make(map[dataplane.Flow]ofClient), max: max,
+		conns: make(map[clientPair]map[Conn]bool),
 	}
 }
 
@@ -115,9 +127,20 @@ func (c *Cache) insert(e *Entry) {
 	c.owned[e.Owner]++
 	client := e.Flow().ClientFlow()
 	c.clients[client] = ofClient{c.clients[client].entries + 1, e.Owner}
+	of := c.conns[e.pair()]
+	if of == nil {
+		of = make(map[Conn]bool)
+		c.conns[e.pair()] = of
+	}
+	of[e.Conn] = true
 	if e.HalfOpen {
 		c.halfOpen++
 	}
+}
+
+// Of lists the connections of one client, in order.
+func (c *Cache) Of(contact, client netip.Addr) []Conn {
+	return slices.SortedFunc(maps.Keys(c.conns[clientPair{contact, client}]), Conn.Compare)
 }
 
 func (c *Cache) remove(conn Conn) {
@@ -135,6 +158,10 @@ func (c *Cache) remove(conn Conn) {
 		c.clients[client] = of
 	} else {
 		delete(c.clients, client)
+	}
+	of := c.conns[conn.pair()]
+	if delete(of, conn); len(of) == 0 {
+		delete(c.conns, conn.pair())
 	}
 	if e.HalfOpen {
 		c.halfOpen--

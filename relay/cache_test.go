@@ -146,6 +146,9 @@ func TestCacheOneOwner(t *testing.T) {
 				t.Fatalf("accepted, but %+v", after)
 			}
 		}
+		if got := c.Of(contactAddr, legacy); len(got) != c.Len() {
+			t.Fatalf("%d entries, of the client %v", c.Len(), got)
+		}
 		sum := 0
 		for _, n := range c.owned {
 			sum += n

@@ -43,6 +43,14 @@ const (
 	// registrations. Who does not answer though he lives may lose his clients, so
 	// this is as long as the channel takes to notice that a host is dead.
 	collectTimeout = 3 * time.Second
+	// boundCheck is how often an owner asks an anchor that is not the contact node:
+	// nobody else would tell that it is gone. maxMissed is how often in vain until it
+	// counts as that.
+	boundCheck = 10 * time.Second
+	maxMissed  = 2
+	// maxCarried bounds the connections of one client that go along with its
+	// binding.
+	maxCarried = 256
 	// maxBatch bounds the updates in one call; an owner with more makes several.
 	maxBatch = 1024
 )

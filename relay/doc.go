@@ -1,7 +1,8 @@
-// Package relay serves connections of clients without Mobile IPv6 at any replica:
-// the replica that gets a client's packets (the anchor: the contact node, or the
-// one that the client is bound to) sends those of a relayed connection on to the
-// replica that owns it, and that one's answers on to the client.
+// Package relay serves connections of clients without Mobile IPv6, and single ones
+// of clients that have several, at any replica: the replica that gets a client's
+// packets (the anchor: the contact node, or the one that the client is bound to)
+// sends those of a relayed connection on to the replica that owns it, and that
+// one's answers on to the client.
 //
 // At the anchor a Cache says who owns which connection. It is to these clients
 // what the binding cache of a correspondent is to others (RFC 6275 §9.5.1): a

@@ -16,6 +16,8 @@ var (
 	ErrNoAnchor = errors.New("no contact node relays")
 	// ErrNoContact: the contact address is not on this node.
 	ErrNoContact = errors.New("no such contact address")
+	// ErrNotRelayed: the client has no connection that is relayed from here.
+	ErrNotRelayed = errors.New("no connection of the client is relayed")
 	// ErrUnsupported: this host's data plane cannot relay connections.
 	ErrUnsupported = errors.New("the data plane cannot relay")
 	// ErrNotOwner: a replica wants to hand over a connection that another one has.

@@ -37,7 +37,7 @@ func (n *Node) SetContactNode(contact, node netip.Addr) {
 // held.
 func (n *Node) reanchor(contact, before, node netip.Addr) {
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.registered() && !o.busy && o.anchor == before {
+		if o := n.owned[c]; o.registered() && !o.busy && !o.bound && o.anchor == before {
 			o.settle(node)
 			o.renew = n.deps.Now()
 			n.syncQuietly(c)

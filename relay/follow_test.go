@@ -25,8 +25,10 @@ type member struct {
 	down  bool
 	late  bool // announcements are not believed
 
-	mu    sync.Mutex
-	local []Conn
+	mu      sync.Mutex
+	local   []Conn
+	vacant  []netip.Addr // owners of vacant clients
+	orphans int
 }
 
 type groupCaller struct {
@@ -39,8 +41,11 @@ func (c groupCaller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, re
 	if m == nil || m.down || c.g.nodes[c.from].down {
 		return nil, peer.ErrUnreachable
 	}
-	if kind == peer.KindAnchor {
+	switch kind {
+	case peer.KindAnchor:
 		return m.HandleAnchor(ctx, c.from, req)
+	case peer.KindBound:
+		return m.HandleBound(ctx, c.from, req)
 	}
 	return m.HandleUpdates(ctx, c.from, req)
 }
@@ -70,6 +75,16 @@ func inGroup(t *testing.T, f func(g *group)) {
 					m.mu.Lock()
 					defer m.mu.Unlock()
 					return append([]Conn(nil), m.local...)
+				},
+				Vacant: func(_, _, owner netip.Addr) {
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					m.vacant = append(m.vacant, owner)
+				},
+				Orphaned: func(_, _ netip.Addr) {
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					m.orphans++
 				},
 				Moved: func(_, _ netip.Addr, _ uint16) bool { return !m.late },
 			}, Deps{Plane: m.plane, Peers: groupCaller{g, a}})

@@ -34,6 +34,12 @@ type Config struct {
 	// that are not registered anywhere are, when the contact node moves away.
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
+	// Vacant is told, again and again, of a client that is bound here though all
+	// its connections are relayed to others, most of them to owner. Orphaned is told
+	// that the replica that a client is bound to cannot be reached, though it relays
+	// connections to us. Defaults: nothing.
+	Vacant   func(contact, client, owner netip.Addr)
+	Orphaned func(contact, client netip.Addr)
 	// Moved is told that another replica has announced itself as contact node, by
 	// the home registration with the sequence number epoch. False: a later one is
 	// known, so it is none any more. No lock is held. Default: believe it.
@@ -94,6 +100,11 @@ type Node struct {
 	routes   map[Conn]dataplane.Route
 	clients  map[dataplane.Flow]map[Conn]struct{} // their connections in owned or routes
 	flowing  map[Conn]bool                        // for which flow bindings are wanted
+	ceding   map[clientPair]ceding
+	still    map[clientPair]stillness // clients whose connections stay where they are
+	handing  map[clientPair]int       // handoffs under way from here
+	round    uint16                   // of the last Still
+	stirred  chan struct{}            // closed when one of these changes, nil if nobody waits
 	counts   counters
 
 	halves     int    // of owned that are half-open
@@ -128,6 +139,12 @@ func New(cfg Config, deps Deps) *Node {
 	if cfg.Moved == nil {
 		cfg.Moved = func(_, _ netip.Addr, _ uint16) bool { return true }
 	}
+	if cfg.Vacant == nil {
+		cfg.Vacant = func(_, _, _ netip.Addr) {}
+	}
+	if cfg.Orphaned == nil {
+		cfg.Orphaned = func(_, _ netip.Addr) {}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -139,8 +156,8 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
-		flowing: make(map[Conn]bool),
-		due:     make(chan struct{}, 1),
+		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
+		due: make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	return n
@@ -234,6 +251,17 @@ func (n *Node) Remove(contact netip.Addr) {
 			n.index(c)
 		}
 	}
+	for p := range n.ceding {
+		if p.contact == contact {
+			delete(n.ceding, p)
+		}
+	}
+	for p := range n.still {
+		if p.contact == contact {
+			delete(n.still, p)
+		}
+	}
+	n.stir()
 	for f := range n.bound {
 		if f.Home == contact {
 			delete(n.bound, f)
@@ -281,6 +309,12 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 			// may be a new one from the same port, which is nothing to send on.
 			delete(n.seams, c)
 		}
+		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
+			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
+			if o.closed {
+				o.renew = n.deps.Now().Add(idleUse)
+			}
+		}
 		if _, routed := n.routes[c]; routed || !bound {
 			n.syncQuietly(c)
 		}
@@ -307,13 +341,24 @@ func (n *Node) Knows(c Conn) bool {
 	return relayed || o != nil && o.live
 }
 
-// candidates are the replicas that may be the anchor, the likeliest first.
-func (n *Node) candidates(ct *contact, first netip.Addr) []netip.Addr {
+// candidates are the replicas that may be the anchor of a connection, the
+// likeliest first.
+func (n *Node) candidates(ct *contact, c Conn, first netip.Addr) []netip.Addr {
 	var out []netip.Addr
+	o := n.owned[c]
+	bound := n.bound[c.Flow().ClientFlow()] && (o == nil || !o.away)
 	add := func(a netip.Addr) {
-		if a.IsValid() && (a != n.cfg.Self || ct.active) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
+		if a.IsValid() && (a != n.cfg.Self || ct.active || bound) && (a == n.cfg.Self || slices.Contains(ct.Replicas, a)) && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
+	}
+	if bound && (o == nil || !o.pending || !o.bound) { // its donor knows better: we may have been it until now
+		add(n.cfg.Self)
+	}
+	if o != nil && o.bound && o.anchor != n.cfg.Self {
+		// The client's packets go there, whoever is contact node.
+		add(o.anchor)
+		return out
 	}
 	add(first)
 	if ct.active {

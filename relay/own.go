@@ -12,6 +12,9 @@ type own struct {
 	sequence   uint16     // the last number used
 	anchor     netip.Addr // where it is registered, ourselves at the contact node
 	former     netip.Addr // the anchor before, whose late packets are still taken
+	bound      bool       // the anchor is the one that the client is bound to
+	alone      bool       // it was handed off here alone: its client may have others elsewhere
+	away       bool       // the client's binding here is about to end: another must be the anchor
 	live       bool       // its packets come here, or may at any moment
 	held       bool       // nothing goes in or out
 	lost       bool       // another replica has registered it: we are silent
@@ -20,10 +23,12 @@ type own struct {
 	halfOpen   bool       // only its SYN is known
 	untold     bool       // its anchor chose us, and has not heard that we have it
 	straight   bool       // its client was bound here: the anchor has what was under way then
+	closed     bool       // its application has closed it
 	pending    bool       // a Start is under way: the donor's number counts, if it lives
 	born       bool       // it came into being here, and its end is told soon: there may be many
 	confirming bool       // its anchor is told soon
 	marked     time.Time  // until then the number is the acceptor's to choose
+	missed     int        // times that a bound anchor could not be reached, one after the other
 	renew      time.Time
 	expires    time.Time // of the registration, zero if there is none
 }
@@ -36,11 +41,18 @@ func (o *own) registered() bool { return o.live && !o.lost && !o.pending }
 // its own. The lock is held.
 func (n *Node) route(c Conn) (dataplane.Route, bool) {
 	plain, some := n.plain(c)
-	if s, ok := n.seams[c]; ok && n.contacts[c.Contact.Addr()] != nil && (s.kind != moved || some) {
-		return n.seamed(s, c, plain, some), true
+	s, ok := n.seams[c]
+	switch {
+	case !ok, n.contacts[c.Contact.Addr()] == nil, s.kind == moved && !some:
+		return plain, some
+	case s.late() && some && plain.Kind == dataplane.RelayTo:
+		return plain, some // an anchor's own entry is newer than what is left of a handoff
 	}
-	return plain, some
+	return n.seamed(s, c, plain, some), true
 }
+
+// late tells a donor's seam after the handoff.
+func (s seam) late() bool { return s.kind == diverting && !s.until.IsZero() }
 
 // plain is route without a handoff.
 func (n *Node) plain(c Conn) (dataplane.Route, bool) {
@@ -54,7 +66,15 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 		case o.held:
 			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && n.bound[c.Flow().ClientFlow()]:
-			return dataplane.Route{}, false // it goes the client's way, whoever has registered it
+			// It goes the client's way; another anchor may be before it, or after.
+			from := o.anchor
+			if x, ok := n.ceding[c.pair()]; ok {
+				from = x.to
+			}
+			if !from.IsValid() || from == n.cfg.Self {
+				return dataplane.Route{}, false
+			}
+			return dataplane.Route{Kind: dataplane.Optimised, From: from}, true
 		case o.lost:
 			return dataplane.Route{Kind: dataplane.Held, From: n.former(o)}, true
 		case o.live && o.anchor != n.cfg.Self:
@@ -134,13 +154,16 @@ func (n *Node) syncQuietly(c Conn) {
 // settle notes who the anchor is; the one before may still send late packets.
 func (o *own) settle(anchor netip.Addr) {
 	if o.anchor != anchor {
-		o.anchor, o.former = anchor, o.anchor
+		o.anchor, o.former, o.bound = anchor, o.anchor, false
 	}
 }
 
 // granted notes a registration.
-func (o *own) granted(now time.Time, lifetime time.Duration) {
-	o.expires, o.renew = now.Add(lifetime), now.Add(lifetime/3)
+func (o *own) granted(now time.Time, res Result) {
+	o.expires, o.renew, o.bound, o.missed = now.Add(res.Lifetime), now.Add(res.Lifetime/3), res.Bound, 0
+	if o.bound && res.Lifetime/3 > boundCheck {
+		o.renew = now.Add(boundCheck)
+	}
 }
 
 // ownOf finds or makes the record of a connection. The lock is held.

@@ -17,6 +17,7 @@ type registration struct {
 	own     *own
 	request Request
 	first   netip.Addr // asked early
+	only    bool       // the client is bound there: nobody else is its anchor
 	sent    bool       // an anchor may have got it
 	anchor  netip.Addr // who answered
 }
@@ -27,7 +28,7 @@ type registration struct {
 func (r *registration) run(ctx context.Context) (Result, error) {
 	var errs error
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		nodes, err := r.n.nodes(r.request.Contact.Addr(), r.first)
+		nodes, err := r.n.nodes(r.request.Conn, r.first)
 		if err != nil {
 			return Result{}, r.failed(err)
 		}
@@ -43,6 +44,10 @@ func (r *registration) run(ctx context.Context) (Result, error) {
 			}
 			if err == nil {
 				err = fmt.Errorf("%w: %v is not the contact node", ErrNoAnchor, node)
+				if r.only {
+					return Result{}, r.failed(err)
+				}
+				r.n.unbind(r.own, node)
 			}
 			errs = errors.Join(errs, err)
 			if ctx.Err() != nil {
@@ -59,6 +64,15 @@ func (r *registration) run(ctx context.Context) (Result, error) {
 			timer.Stop()
 			return Result{}, r.failed(fmt.Errorf("%w: %w", context.Cause(ctx), errs))
 		}
+	}
+}
+
+// unbind notes that a client is not bound to this anchor any more.
+func (n *Node) unbind(o *own, anchor netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if o.anchor == anchor {
+		o.bound = false
 	}
 }
 
@@ -89,6 +103,9 @@ func (r *registration) ask(ctx context.Context, node netip.Addr) (Result, error)
 	}
 	for {
 		res, sent, err := r.n.tell(ctx, node, []Request{r.request})
+		if err == nil && res[0].Status == mipv6.StatusNotHomeAgent {
+			return res[0], nil // nor has it kept anything of it
+		}
 		r.sent = r.sent || sent
 		if err == nil {
 			return res[0], nil
@@ -119,20 +136,20 @@ func unsent(err error) bool {
 	return errors.Is(err, peer.ErrUnreachable) || errors.As(err, &remote)
 }
 
-// nodes are the candidates for a contact address.
-func (n *Node) nodes(contact, first netip.Addr) ([]netip.Addr, error) {
+// nodes are the candidates for a connection.
+func (n *Node) nodes(c Conn, first netip.Addr) ([]netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ct := n.contacts[contact]
+	ct := n.contacts[c.Contact.Addr()]
 	switch {
 	case n.ctx.Err() != nil:
 		return nil, ErrClosed
 	case ct == nil:
 		return nil, ErrNoContact
-	case n.deps.Peers == nil && !ct.active:
+	case n.deps.Peers == nil && !ct.active && !n.bound[c.Flow().ClientFlow()]:
 		return nil, ErrNoAnchor
 	}
-	return n.candidates(ct, first), nil
+	return n.candidates(ct, c, first), nil
 }
 
 // refusal makes an error of a result that is not an acceptance.

@@ -13,6 +13,7 @@ import (
 type batch struct {
 	contact, anchor netip.Addr
 	late            bool
+	bound           bool // the anchor is no contact node: nobody stands in for it
 }
 
 // sweep renews the leases of connections that are in use, gives those of others
@@ -21,6 +22,7 @@ func (n *Node) sweep() {
 	now := n.deps.Now()
 	n.sweepSeams(now)
 	n.mu.Lock()
+	n.sweepStill()
 	for _, e := range n.cache.Poll(now) {
 		if e.Owner != n.cfg.Self && !e.Late && !e.HalfOpen {
 			n.log.Info("relayed connection lapsed", "connection", e.Conn.String(), "owner", e.Owner)
@@ -62,7 +64,7 @@ func (n *Node) sweep() {
 			r.Lifetime = 0
 		}
 		o.straight = false // and if it is served here it is not bound any more
-		b := batch{c.Contact.Addr(), o.anchor, false}
+		b := batch{contact: c.Contact.Addr(), anchor: o.anchor, bound: o.bound}
 		silent := o.lost || !o.live
 		if r.Lifetime == 0 {
 			n.drop(c)
@@ -74,6 +76,7 @@ func (n *Node) sweep() {
 			batches[b] = append(batches[b], r)
 		}
 	}
+	n.vacant()
 	for b, all := range batches {
 		n.work.Go(func() {
 			for part := range slices.Chunk(all, maxBatch) {
@@ -99,9 +102,15 @@ func (n *Node) used(c Conn, now time.Time) bool {
 
 // renew tells the anchor, or who may have become it.
 func (n *Node) renew(b batch, all []Request) {
-	nodes, err := n.nodes(b.contact, b.anchor)
+	nodes, err := n.nodes(Conn{Contact: netip.AddrPortFrom(b.contact, 0)}, b.anchor)
 	if err != nil {
 		return
+	}
+	if b.bound {
+		nodes = append([]netip.Addr{b.anchor}, slices.DeleteFunc(nodes, func(a netip.Addr) bool { return a == b.anchor })...)
+	}
+	if b.anchor == n.cfg.Self && !slices.Contains(nodes, b.anchor) {
+		nodes = append([]netip.Addr{b.anchor}, nodes...) // we are, for a client that is bound here
 	}
 	for _, node := range nodes {
 		var results []Result
@@ -110,12 +119,19 @@ func (n *Node) renew(b batch, all []Request) {
 				results = append(results, n.decide(r))
 			}
 		} else if results, _, err = n.tell(n.ctx, node, all); err != nil {
+			if b.bound && node == b.anchor {
+				n.missed(node, all)
+				return
+			}
 			continue
 		}
 		var left []Request
 		for i, r := range all {
 			if results[i].Status == mipv6.StatusNotHomeAgent {
 				left = append(left, r)
+				if b.bound && node == b.anchor && r.Lifetime > 0 {
+					n.orphan(r.pair(), node) // it has forgotten the client
+				}
 			} else if r.Lifetime > 0 {
 				n.renewed(node, r, results[i])
 			}
@@ -148,7 +164,7 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	switch res.Status {
 	case mipv6.StatusAccepted:
 		o.settle(node)
-		o.granted(n.deps.Now(), res.Lifetime)
+		o.granted(n.deps.Now(), res)
 		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
 			s.kind, s.until = late, n.deps.Now().Add(seamLinger)
 			n.seams[r.Conn] = s

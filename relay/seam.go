@@ -177,7 +177,7 @@ func (n *Node) Left(c Conn) {
 	if !ok || s.kind != diverting && s.kind != halted {
 		return
 	}
-	if _, anchored := n.cache.Lookup(n.deps.Now(), c); anchored {
+	if e, anchored := n.cache.Lookup(n.deps.Now(), c); anchored && e.Owner != n.cfg.Self {
 		delete(n.seams, c)
 	} else {
 		s.kind, s.until = diverting, n.deps.Now().Add(seamLinger)

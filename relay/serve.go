@@ -58,6 +58,13 @@ func (n *Node) decide(r Request) Result {
 	if r.Late && n.bound[r.Flow().ClientFlow()] {
 		r.Lifetime = 0 // it has come here since
 	}
+	if r.Lifetime == 0 && !known {
+		return Result{Last: r.Sequence} // given back, and somebody's already
+	}
+	if _, yielding := n.ceding[r.pair()]; yielding && (!known || e.Owner != r.Owner) {
+		n.counts.refused++
+		return Result{Status: mipv6.StatusReasonUnspecified} // its anchor is changing
+	}
 	res := n.cache.Update(now, r)
 	if res.Status != mipv6.StatusAccepted {
 		n.counts.refused++
@@ -81,6 +88,7 @@ func (n *Node) decide(r Request) Result {
 		return Result{Status: mipv6.StatusReasonUnspecified}
 	}
 	n.counts.accepted++
+	res.Bound = n.bound[r.Flow().ClientFlow()]
 	return res
 }
 
@@ -95,7 +103,16 @@ func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]b
 	local := n.cfg.Local(contact)
 	n.mu.Lock()
 	ct := n.contacts[contact]
-	if ct == nil || !slices.Contains(ct.ContactNodes, from) || from == n.cfg.Self {
+	allowed := ct != nil && from != n.cfg.Self
+	if allowed && !slices.Contains(ct.ContactNodes, from) {
+		allowed = p == phaseCollect && slices.Contains(ct.Replicas, from)
+		if allowed { // it has been started, and relayed for us before
+			mine := n.relayedBy(contact, from)
+			n.mu.Unlock()
+			return marshalUpdates(contact, mine), nil
+		}
+	}
+	if !allowed {
 		n.mu.Unlock()
 		return nil, fmt.Errorf("relay: %v may not be contact node of %v", from, contact)
 	}
@@ -112,6 +129,10 @@ func (n *Node) HandleAnchor(_ context.Context, from netip.Addr, req []byte) ([]b
 		n.mu.Lock()
 	}
 	mine := n.follow(contact, from, p)
+	if p == phaseCollect && len(mine) < maxCount {
+		mine = append(mine, n.relayedBy(contact, from)...)
+		mine = mine[:min(len(mine), maxCount)]
+	}
 	n.mu.Unlock()
 	return marshalUpdates(contact, mine), nil
 }
@@ -139,6 +160,17 @@ func (n *Node) registerLocal(local []Conn) {
 	}
 }
 
+// relayedBy lists the connections of ours that a replica relays, or did, because
+// their client was bound to it. The lock is held.
+func (n *Node) relayedBy(contact, anchor netip.Addr) (mine []Request) {
+	for _, c := range n.ownedOf(contact) {
+		if o := n.owned[c]; o.live && !o.lost && o.bound && o.anchor == anchor && len(mine) < maxCount {
+			mine = append(mine, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
+		}
+	}
+	return mine
+}
+
 // follow makes the connections of ours ready for a new anchor, and lists them. The
 // lock is held.
 func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
@@ -146,12 +178,12 @@ func (n *Node) follow(contact, anchor netip.Addr, p phase) []Request {
 	var mine []Request
 	for _, c := range n.ownedOf(contact) {
 		o := n.owned[c]
-		if !o.live || o.lost || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
+		if !o.live || o.lost || o.bound || n.bound[c.Flow().ClientFlow()] || len(mine) >= maxCount {
 			continue
 		}
 		if p == phaseAnnounce {
 			o.settle(anchor)
-			o.granted(now, n.cfg.Lifetime)
+			o.granted(now, Result{Lifetime: n.cfg.Lifetime})
 		} else if o.anchor != anchor {
 			o.former = anchor
 		}

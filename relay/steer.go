@@ -173,7 +173,7 @@ func (n *Node) confirmSoon() {
 			o.confirming = false
 		}
 		if o != nil && o.live && !o.busy && !n.deps.Now().Before(o.marked) {
-			b := batch{c.Contact.Addr(), o.anchor, o.straight}
+			b := batch{contact: c.Contact.Addr(), anchor: o.anchor, late: o.straight, bound: o.bound}
 			batches[b] = append(batches[b], Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime, Late: o.straight})
 		}
 	}

@@ -20,9 +20,10 @@ func (n *Node) straighten(client dataplane.Flow) {
 	}
 }
 
-// straight is straighten for one connection. The lock is held.
+// straight is straighten for one connection. Where a client's binding moves (Cede), old
+// and new anchor know of each other. The lock is held.
 func (n *Node) straight(c Conn, o *own) {
-	if o.straight || !o.anchor.IsValid() || o.anchor == n.cfg.Self {
+	if o.straight || o.bound || !o.anchor.IsValid() || o.anchor == n.cfg.Self {
 		return
 	}
 	o.straight = true

@@ -9,8 +9,8 @@ import (
 	"github.com/vanycast/vanycast/peer"
 )
 
-// Collect gets the other replicas' registrations before this replica registers at
-// the home agent: from the first packet on that comes here, it goes to its owner
+// Collect gets the other replicas' registrations when this replica starts, for what
+// it relayed before, and before it registers at the home agent: from the first packet on that comes here, it goes to its owner
 // and draws no reset. Who does not answer in time is left out, and registers
 // itself when it hears of us.
 func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
@@ -22,12 +22,12 @@ func (n *Node) Collect(ctx context.Context, contact netip.Addr) {
 func (n *Node) Announce(ctx context.Context, contact netip.Addr, epoch uint16) {
 	n.mu.Lock()
 	for _, c := range n.ownedOf(contact) {
-		if o := n.owned[c]; o.live && !o.lost {
+		if o := n.owned[c]; o.live && !o.lost && !o.bound {
 			// Ours, relayed by another until now.
 			o.settle(n.cfg.Self)
 			res := n.cache.Update(n.deps.Now(), Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
 			if res.Status == mipv6.StatusAccepted {
-				o.granted(n.deps.Now(), res.Lifetime)
+				o.granted(n.deps.Now(), res)
 			}
 			n.syncQuietly(c)
 		}

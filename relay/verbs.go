@@ -16,6 +16,8 @@ type Mark struct {
 	Sequence uint16
 	// Anchor is where the donor is registered; invalid if nowhere.
 	Anchor netip.Addr
+	// Bound: the client is bound to the anchor, so nobody else is one.
+	Bound bool
 }
 
 // firstSequence chooses a number for a connection that was not registered yet.
@@ -36,12 +38,14 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 	}
 	now := n.deps.Now()
 	ct := n.contacts[c.Contact.Addr()]
-	if !o.live {
-		// Served here though it was never registered: at the contact node, whose
-		// own connections need no relay. The register must know the number.
+	bound := n.bound[c.Flow().ClientFlow()]
+	if !o.live || bound && o.anchor != n.cfg.Self {
+		// Served here though it was never registered, or not since the client was
+		// bound to us: where the client's packets come first its connections need no
+		// relay. The register must know the number.
 		o.live, o.sequence, o.anchor = true, firstSequence(), ct.node
-		if ct.active {
-			o.anchor = n.cfg.Self
+		if ct.active || bound {
+			o.anchor, o.bound = n.cfg.Self, bound
 			if e, ok := n.cache.Lookup(now, c); ok {
 				o.sequence = e.Sequence + 1
 			}
@@ -50,12 +54,13 @@ func (n *Node) Mark(c Conn) (Mark, error) {
 				n.drop(c)
 				return Mark{}, &OpError{"mark", c, err}
 			}
-			o.granted(now, res.Lifetime)
+			res.Bound = bound
+			o.granted(now, res)
 		}
 	}
 	o.marked, o.untold = now.Add(markHold), false
 	n.syncQuietly(c) // the way that the acceptor can take over
-	return Mark{o.sequence, o.anchor}, nil
+	return Mark{o.sequence, o.anchor, o.bound && o.anchor.IsValid()}, nil
 }
 
 // Preview is what Mark would say of a connection that is registered already.
@@ -63,7 +68,7 @@ func (n *Node) Preview(c Conn) Mark {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if o := n.owned[c]; o != nil {
-		return Mark{o.sequence, o.anchor}
+		return Mark{o.sequence, o.anchor, o.bound && o.anchor.IsValid()}
 	}
 	return Mark{}
 }
@@ -79,9 +84,10 @@ func (n *Node) Start(ctx context.Context, c Conn, m Mark) error {
 	if err != nil {
 		return &OpError{"start", c, fmt.Errorf("%w (%w)", err, ErrUnsent)}
 	}
-	if err := n.register(ctx, c, o, m.Sequence+1, m.Anchor); err != nil {
+	if err := n.register(ctx, c, o, m.Sequence+1, m.Anchor, m.Bound); err != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		defer n.stir()
 		if n.owned[c] == o {
 			o.live, o.pending = false, false
 			var overtaken *SequenceError
@@ -112,16 +118,23 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 		return nil, err
 	}
 	ct := n.contacts[c.Contact.Addr()]
-	nodes := n.candidates(ct, m.Anchor)
+	if o.busy {
+		return nil, errors.New("another update is under way")
+	}
+	if m.Bound && m.Anchor == n.cfg.Self && !n.bound[c.Flow().ClientFlow()] {
+		n.drop(c)
+		return nil, ErrNoAnchor // we were it
+	}
+	o.anchor, o.bound, o.alone, o.pending = m.Anchor, m.Bound, true, true
+	nodes := n.candidates(ct, c, m.Anchor)
 	if len(nodes) == 0 {
 		n.drop(c)
 		return nil, ErrNoAnchor
 	}
-	if o.busy {
-		return nil, errors.New("another update is under way")
-	}
 	n.open(o)
-	o.live, o.pending, o.held, o.lost, o.straight, o.anchor, o.former = true, true, false, false, false, nodes[0], netip.Addr{}
+	o.live, o.held, o.lost, o.straight = true, false, false, false
+	o.settle(nodes[0])
+	o.former = netip.Addr{}
 	o.sequence = m.Sequence - 1
 	if err := n.sync(c); err != nil {
 		n.drop(c)
@@ -131,17 +144,21 @@ func (n *Node) begin(c Conn, m Mark) (*own, error) {
 }
 
 // register has an update decided and notes what came of it.
-func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, first netip.Addr) error {
+func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, first netip.Addr, only bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, n.cfg.Timeout, ErrTimeout)
 	defer cancel()
 	n.mu.Lock()
 	o.busy = true
 	n.mu.Unlock()
-	r := registration{n: n, own: o, request: Request{Conn: c, Owner: n.cfg.Self, Sequence: sequence, Lifetime: n.cfg.Lifetime}, first: first}
+	r := registration{
+		n: n, own: o, first: first, only: only,
+		request: Request{Conn: c, Owner: n.cfg.Self, Sequence: sequence, Lifetime: n.cfg.Lifetime},
+	}
 	res, err := r.run(ctx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	o.busy = false
+	n.stir()
 	if err != nil {
 		return err
 	}
@@ -151,7 +168,7 @@ func (n *Node) register(ctx context.Context, c Conn, o *own, sequence uint16, fi
 	n.open(o)
 	o.sequence, o.marked, o.untold = sequence, time.Time{}, false
 	o.live, o.pending, o.lost, o.held, o.straight = true, false, false, false, false
-	o.granted(n.deps.Now(), res.Lifetime)
+	o.granted(n.deps.Now(), res)
 	return n.sync(c)
 }
 
@@ -175,6 +192,19 @@ func (n *Node) Finish(c Conn) {
 	}
 }
 
+// Gone is Finish for a connection that went with its client's binding: whatever was
+// known of it here, as anchor or owner, is not true any more.
+func (n *Node) Gone(c Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if e, ok := n.cache.entries[c]; ok && e.Owner == n.cfg.Self {
+		n.cache.remove(c)
+	}
+	if n.owned[c] != nil {
+		n.drop(c)
+	}
+}
+
 // Reclaim asks the anchor who owns the connection, after a handoff with this mark
 // whose end did not become known: an update with the very number that the acceptor
 // had. To be called when the acceptor's Start is over. On nil it is ours; a
@@ -184,7 +214,7 @@ func (n *Node) Reclaim(ctx context.Context, c Conn, m Mark) error {
 	o, err := n.ownOf(c)
 	n.mu.Unlock()
 	if err == nil {
-		err = n.register(ctx, c, o, m.Sequence+1, m.Anchor)
+		err = n.register(ctx, c, o, m.Sequence+1, m.Anchor, m.Bound)
 	}
 	if err != nil {
 		return &OpError{"reclaim", c, err}
@@ -203,16 +233,31 @@ func (n *Node) Bind(ctx context.Context, c Conn) error {
 	}
 	n.mu.Unlock()
 	if err == nil {
-		err = n.register(ctx, c, o, next, netip.Addr{})
+		err = n.register(ctx, c, o, next, netip.Addr{}, false)
 		var overtaken *SequenceError
 		if errors.As(err, &overtaken) { // who used that number has given the connection up
-			err = n.register(ctx, c, o, overtaken.Last+1, overtaken.Anchor)
+			err = n.register(ctx, c, o, overtaken.Last+1, overtaken.Anchor, false)
 		}
 	}
 	if err != nil {
 		return &OpError{"bind", c, err}
 	}
 	return nil
+}
+
+// Withdraw is Bind for a connection of a client that is bound here and soon will not
+// be any more.
+func (n *Node) Withdraw(ctx context.Context, c Conn) error {
+	n.mu.Lock()
+	o, err := n.ownOf(c)
+	if err == nil {
+		o.away = true
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return &OpError{"withdraw", c, err}
+	}
+	return n.Bind(ctx, c)
 }
 
 // Hold stops a connection's packets at this replica, both ways, in silence.

@@ -16,7 +16,7 @@ import (
 //	updates   version 8 (1) | flags 8 | count 16 | contact address 128 | count of:
 //	          contact port 16 | client 128 | client port 16 | sequence 16 | lifetime 16 (of 4 s)
 //	results   version 8 (1) | reserved 8 | count 16 | count of:
-//	          status 8 | reserved 8 | last sequence 16 | lifetime 16 (of 4 s)
+//	          status 8 | flags 8 (1: bound) | last sequence 16 | lifetime 16 (of 4 s)
 //	anchor    version 8 (1) | phase 8 | epoch 16 | contact address 128
 //
 // Flag 1 of updates: late packets only, for the clients are bound to the owner. The
@@ -31,6 +31,9 @@ const (
 	resultsLen = 4
 	resultLen  = 6
 	anchorLen  = 4 + 16
+
+	// resultBound is the flag for Result.Bound.
+	resultBound = 1
 
 	// maxCount bounds the updates in an answer to "anchor".
 	maxCount = 65535
@@ -96,7 +99,11 @@ func marshalResults(all []Result) []byte {
 	b := make([]byte, 0, resultsLen+len(all)*resultLen)
 	b = binary.BigEndian.AppendUint16(append(b, wireVersion, 0), uint16(len(all)))
 	for _, r := range all {
-		b = binary.BigEndian.AppendUint16(append(b, byte(r.Status), 0), r.Last)
+		var flags byte
+		if r.Bound {
+			flags |= resultBound
+		}
+		b = binary.BigEndian.AppendUint16(append(b, byte(r.Status), flags), r.Last)
 		b = binary.BigEndian.AppendUint16(b, units(r.Lifetime))
 	}
 	return b
@@ -113,11 +120,12 @@ func parseResults(b []byte, want int) ([]Result, error) {
 	}
 	all := make([]Result, 0, n)
 	for ; len(rest) > 0; rest = rest[resultLen:] {
-		if rest[1] != 0 {
-			return nil, fmt.Errorf("relay: decode results: %w: reserved octet %#x", ErrMalformed, rest[1])
+		if rest[1]&^resultBound != 0 {
+			return nil, fmt.Errorf("relay: decode results: %w: flags %#x", ErrMalformed, rest[1])
 		}
 		all = append(all, Result{
 			Status: mipv6.Status(rest[0]), Last: binary.BigEndian.Uint16(rest[2:]), Lifetime: duration(rest[4:]),
+			Bound: rest[1]&resultBound != 0,
 		})
 	}
 	return all, nil

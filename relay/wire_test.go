@@ -70,8 +70,8 @@ func TestLateUpdatesEncoding(t *testing.T) {
 }
 
 func TestResultsEncoding(t *testing.T) {
-	all := []Result{{Last: 7, Lifetime: 8 * time.Second}, {Status: mipv6.StatusSequenceOutOfWindow, Last: 0x0102}}
-	want := unhex(t, "01 00 0002 00 00 0007 0002 87 00 0102 0000")
+	all := []Result{{Last: 7, Lifetime: 8 * time.Second, Bound: true}, {Status: mipv6.StatusSequenceOutOfWindow, Last: 0x0102}}
+	want := unhex(t, "01 00 0002 00 01 0007 0002 87 00 0102 0000")
 	if got := marshalResults(all); !bytes.Equal(got, want) {
 		t.Errorf("% x\nwant % x", got, want)
 	}
@@ -133,7 +133,7 @@ func TestMalformed(t *testing.T) {
 		{"updates, no port", changed(changed(updates, 20, 0), 21, 0), parsedUpdates},
 		{"results, empty", nil, parsedResults},
 		{"results, cut", results[:len(results)-1], parsedResults},
-		{"results, reserved", changed(results, 5, 1), parsedResults},
+		{"results, flags", changed(results, 5, 2), parsedResults},
 		{"results, version", changed(results, 0, 0), parsedResults},
 		{"anchor, empty", nil, parsedAnchor},
 		{"anchor, too long", append(bytes.Clone(anchor), 0), parsedAnchor},
@@ -166,7 +166,7 @@ func FuzzUpdates(f *testing.F) {
 }
 
 func FuzzResults(f *testing.F) {
-	f.Add(marshalResults([]Result{{Last: 7}, {Status: 135, Last: 9}}), 2)
+	f.Add(marshalResults([]Result{{Last: 7, Bound: true}, {Status: 135, Last: 9}}), 2)
 	f.Fuzz(func(t *testing.T, b []byte, n int) {
 		all, err := parseResults(b, n)
 		if err != nil {

@@ -165,6 +165,34 @@ func (c *Client) open(ctx context.Context, method, path string, content io.Reade
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return c.do(req, path)
+}
+
+// HandoffClient has the daemon hand all connections of a client off to a replica,
+// and says what became of each.
+func (c *Client) HandoffClient(ctx context.Context, r wire.HandoffRequest) ([]wire.ClientHandoff, error) {
+	const path = wire.PathHandoff
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://vanycast"+path, bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	body, err := c.do(req, path)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var all []wire.ClientHandoff
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&all); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
+}
+
+func (c *Client) do(req *http.Request, path string) (io.ReadCloser, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreached(err)

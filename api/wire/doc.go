@@ -10,6 +10,7 @@
 //	GET  /v1/bindings                  []Binding
 //	GET  /v1/handoffs                  []Handoff, oldest first
 //	GET  /v1/events                    Event after Event, one a line, as they happen
+//	POST /v1/handoff                   HandoffRequest; []ClientHandoff
 //	POST /v1/services/{name}/listen    ListenRequest; a session, see below
 //
 // Anything else than 200 and 101 carries an Error. A session begins with
@@ -62,6 +63,7 @@ const (
 	PathBindings = "/v1/bindings"
 	PathHandoffs = "/v1/handoffs"
 	PathEvents   = "/v1/events"
+	PathHandoff  = "/v1/handoff"
 
 	// Those of keys are for the daemon's own user and root only.
 	PathKeys       = "/v1/keys"

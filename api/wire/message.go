@@ -51,6 +51,10 @@ const (
 	KindPrepared Kind = "prepared"
 	// KindAdopted: Client is the new client's name, or Failure says why not.
 	KindAdopted Kind = "adopted"
+	// KindOrder: an operator wants Client at Target. The application hands it off
+	// soon, or it stays. Only for those that said in their ListenRequest that they
+	// take these.
+	KindOrder Kind = "order"
 	// KindFault: the application broke the protocol, see Failure; the session ends.
 	KindFault Kind = "fault"
 )
@@ -93,7 +97,8 @@ const (
 	CodeGone           Code = "gone"     // the client is not here any more
 	CodeFinished       Code = "finished" // its connection is over
 	CodeCanceled       Code = "canceled"
-	CodeClosed         Code = "closed" // the service ends
+	CodeClosed         Code = "closed"    // the service ends
+	CodeNotAsked       Code = "not-asked" // its application takes no requests
 	CodeNotAdoptable   Code = "not-adoptable"
 	CodeProtocol       Code = "protocol"
 )
@@ -107,7 +112,7 @@ type Failure struct {
 
 // carries tells whether a frame of a kind may have a descriptor and a state.
 var carries = map[Kind]struct{ file, state bool }{
-	KindAccept: {}, KindWithdraw: {}, KindUnlisten: {}, KindReturn: {}, KindClose: {}, KindCancel: {}, KindPrepare: {}, KindPrepared: {}, KindAdopted: {}, KindFault: {},
+	KindAccept: {}, KindWithdraw: {}, KindUnlisten: {}, KindReturn: {}, KindClose: {}, KindCancel: {}, KindPrepare: {}, KindPrepared: {}, KindAdopted: {}, KindOrder: {}, KindFault: {},
 	KindHandoff:   {state: true},
 	KindAdopt:     {file: true, state: true},
 	KindDelivered: {file: true, state: true},

@@ -114,4 +114,22 @@ type ListenRequest struct {
 	Policy      string `json:"policy,omitempty"`
 	NeverSelf   *bool  `json:"never_self,omitempty"`
 	ContactOnly *bool  `json:"contact_only,omitempty"`
+	// HandoffRequests: the application takes messages of KindOrder.
+	HandoffRequests bool `json:"handoff_requests,omitempty"`
+}
+
+// HandoffRequest is the body of a request to hand all connections of a client
+// off to a replica. The answer is a list of ClientHandoff, one for each.
+type HandoffRequest struct {
+	Client netip.Addr `json:"client"`
+	To     netip.Addr `json:"to"` // the replica's care-of address
+}
+
+// ClientHandoff says what became of one connection.
+type ClientHandoff struct {
+	ID      uint64         `json:"id"`
+	Service string         `json:"service"`
+	Local   netip.AddrPort `json:"local"`
+	Remote  netip.AddrPort `json:"remote"`
+	Failure *Failure       `json:"failure,omitempty"` // none: the replica has it
 }

@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/vanycast/vanycast/api"
 	"github.com/vanycast/vanycast/api/wire"
@@ -121,6 +124,22 @@ func (d *host) Handoffs() (out []wire.Handoff) {
 		for _, r := range d.replica.agent.Recent() {
 			out = append(out, api.Handoff(r))
 		}
+	}
+	return out
+}
+
+// HandoffClient implements api.Backend.
+func (d *host) HandoffClient(ctx context.Context, client, to netip.Addr) []wire.ClientHandoff {
+	services := d.services()
+	moved := make([][]framework.Moved, len(services))
+	var wg sync.WaitGroup
+	for i, s := range services {
+		wg.Go(func() { moved[i] = s.HandoffClient(ctx, client, to) })
+	}
+	wg.Wait()
+	var out []wire.ClientHandoff
+	for _, m := range slices.Concat(moved...) {
+		out = append(out, api.ClientHandoff(m))
 	}
 	return out
 }

@@ -64,6 +64,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		CareOf:      d.careOf(),
 		InUse:       r.inUse,
 		Connected:   r.connected,
+		Shared:      r.shared,
 		Connections: r.connections,
 		Choose:      r.choose,
 		Logger:      d.log,
@@ -85,6 +86,8 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 	r.peers.Handle(peer.KindRelay, r.anycast.HandleRelay)
 	r.peers.Handle(peer.KindAnchor, r.anycast.HandleAnchor)
 	r.peers.Handle(peer.KindFlows, r.anycast.HandleFlows)
+	r.peers.Handle(peer.KindBinding, r.anycast.HandleBinding)
+	r.peers.Handle(peer.KindBound, r.anycast.HandleBound)
 	r.peers.Handle(peer.KindContact, election.Handler(r.elector))
 
 	r.peers.Handle(peer.KindStanding, r.standing)
@@ -277,6 +280,12 @@ func (r *replica) inUse(contact, client netip.Addr) bool {
 func (r *replica) connected(c relay.Conn) bool {
 	live := r.liveOf(c.Contact.Addr())
 	return live != nil && live.Connected(c.Contact, c.Client)
+}
+
+// shared tells the anycast side whether a connection is not its client's only one.
+func (r *replica) shared(c relay.Conn) bool {
+	live := r.liveOf(c.Contact.Addr())
+	return live != nil && live.Others(c.Contact, c.Client)
 }
 
 func (r *replica) liveOf(contact netip.Addr) *framework.Live {

@@ -89,7 +89,7 @@ func newRoot() *cobra.Command {
 	connect := func() *client.Client { return client.New(*socket) }
 	root.AddCommand(
 		newStatus(connect), newReplicas(connect), newClients(connect), newBindings(connect), newHandoffs(connect),
-		newEvents(connect), newCheck(), newCA(), newKeys(connect),
+		newEvents(connect), newHandoff(connect), newCheck(), newCA(), newKeys(connect),
 	)
 	return root
 }

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
+	"net/netip"
 	"os"
 
 	"github.com/vanycast/vanycast"
@@ -67,7 +69,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 // run starts the workers and waits for the end: of ctx, or of the daemon.
 func run(ctx context.Context, cfg config) error {
 	logger := log.New(os.Stdout, "", 0)
-	var opts []vanycast.Option
+	orders := &orders{targets: make(map[net.Conn]netip.Addr)}
+	opts := []vanycast.Option{vanycast.WithHandoffRequests(orders.want)}
 	if cfg.remote {
 		opts = append(opts, vanycast.WithNeverSelf())
 	}
@@ -83,7 +86,7 @@ func run(ctx context.Context, cfg config) error {
 	accept := func() (client, error) { return ln.AcceptConn() }
 	ended := make(chan error, cfg.workers)
 	for id := 1; id <= cfg.workers; id++ {
-		w := &worker{id: id, name: cfg.name, silent: cfg.silent, log: logger}
+		w := &worker{id: id, name: cfg.name, silent: cfg.silent, log: logger, orders: orders}
 		go func() { ended <- w.run(accept) }()
 	}
 	// Clients that are being served when this process ends are left to the

@@ -25,6 +25,7 @@ type worker struct {
 	name   string // of the replica, as the client is told
 	silent bool
 	log    *log.Logger
+	orders *orders
 }
 
 // run serves the clients that accept gives until it gives an error.
@@ -48,6 +49,7 @@ func (w *worker) logf(format string, args ...any) {
 // serve handles one client until it leaves, is handed off or fails.
 func (w *worker) serve(c client) error {
 	given := false
+	defer w.orders.forget(c)
 	defer func() {
 		if !given {
 			c.Close() // the daemon sees to an orderly end
@@ -72,6 +74,16 @@ func (w *worker) serve(c client) error {
 	var out []byte
 	for {
 		if _, err := c.Read(in[:]); err != nil {
+			if target, ok := w.orders.take(c, err); ok {
+				w.logf("Handing off client to %v, as requested..", target)
+				c.SetState(s.marshal())
+				if err := c.HandoffAsync(target); err == nil {
+					given = true
+					return nil
+				}
+				w.logf(".. not handed off: %v", err)
+				continue
+			}
 			if errors.Is(err, io.EOF) {
 				w.logf("Client closed the connection")
 				return nil

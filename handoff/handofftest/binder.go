@@ -50,6 +50,15 @@ func (b *binder) update(client netip.Addr, sequence uint16) (careOf netip.Addr) 
 // Alone: a binding moves all.
 func (b *binder) Alone() bool { return b.h.w.Relayed }
 
+// Begin and End: nothing else moves a client.
+func (b *binder) Begin(context.Context) error { return b.h.w.fault(b.h.addr, "begin") }
+
+// End is described at Begin.
+func (b *binder) End() {}
+
+// Immobile: all clients have Mobile IPv6.
+func (b *binder) Immobile() bool { return false }
+
 // Mark gives the client's last sequence number.
 func (b *binder) Mark(client netip.Addr) ([]byte, error) {
 	if err := b.h.w.fault(b.h.addr, "mark"); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/vanycast/vanycast/api/client"
+	"github.com/vanycast/vanycast/api/wire"
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
@@ -55,6 +57,12 @@ func (d *Daemon) Get(ctx context.Context, path string, v any) error {
 		return fmt.Errorf("on %s: %w", d.Host.Name(), err)
 	}
 	return nil
+}
+
+// HandoffClient hands all connections of a client over to another replica.
+func (d *Daemon) HandoffClient(ctx context.Context, who, to netip.Addr) ([]wire.ClientHandoff, error) {
+	defer d.client.Close()
+	return d.client.HandoffClient(ctx, wire.HandoffRequest{Client: who, To: to})
 }
 
 // WaitReady waits until the daemon answers its API; it gives up at once if the

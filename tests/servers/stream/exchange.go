@@ -35,6 +35,9 @@ func (j *job) exchange(c *vanycast.Conn, p *progress) (finished bool, err error)
 	if errors.Is(sendErr, os.ErrDeadlineExceeded) {
 		sendErr = nil
 	}
+	if errors.Is(receiveErr, os.ErrDeadlineExceeded) {
+		receiveErr = nil // wanted elsewhere
+	}
 	return p.Ended && p.Sent == j.size, errors.Join(receiveErr, sendErr)
 }
 
@@ -63,6 +66,9 @@ func (j *job) receive(c *vanycast.Conn, p *progress) error {
 	b := make([]byte, chunk)
 	prepared := j.ahead == 0 || j.every == 0
 	for !p.Ended && p.Received < until {
+		if _, wanted := j.wanted.Load(c); wanted {
+			return nil
+		}
 		n, err := c.Read(b[:min(chunk, until-p.Received)])
 		p.hash.Write(b[:n])
 		p.Received += int64(n)

@@ -18,7 +18,9 @@ import (
 	"log"
 	"net/netip"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vanycast/vanycast"
 	"github.com/vanycast/vanycast/tests/stream"
@@ -32,6 +34,16 @@ type job struct {
 	pace  stream.Pace
 	next  netip.Addr // the replica to hand to; not valid: any
 	ahead int64      // received bytes between preparing a handoff and that; 0: not prepared
+
+	wanted sync.Map // *vanycast.Conn → netip.Addr: where an operator wants it
+}
+
+// want ends the reading from a client that an operator wants elsewhere.
+func (j *job) want(c *vanycast.Conn, target netip.Addr) {
+	j.wanted.Store(c, target)
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		j.wanted.Delete(c)
+	}
 }
 
 func main() {
@@ -50,7 +62,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	ln, err := vanycast.Listen(ctx, *service)
+	ln, err := vanycast.Listen(ctx, *service, vanycast.WithHandoffRequests(j.want))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -91,7 +103,11 @@ func (j *job) serve(c *vanycast.Conn) error {
 			return errors.Join(err, c.Close())
 		}
 		c.SetState(state)
-		err = c.Handoff(context.Background(), j.next)
+		to := j.next
+		if target, ok := j.wanted.LoadAndDelete(c); ok {
+			to = target.(netip.Addr)
+		}
+		err = c.Handoff(context.Background(), to)
 		if err == nil {
 			return nil
 		}

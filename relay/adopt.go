@@ -1,0 +1,201 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Adopt makes ready for a client that this replica is about to bind to itself,
+// from the anchor that has it: the connections of others are relayed from the
+// first packet on that comes here, and their owners take what we send on. It is
+// refused if the client has no connection here that the anchor relays to us.
+func (n *Node) Adopt(ctx context.Context, contact, client, from netip.Addr, all []Entry) error {
+	if err := n.adopt(contact, client, from, all); err != nil {
+		return err
+	}
+	n.tellOwners(ctx, contact, client, from, stageExpect, all)
+	return nil
+}
+
+func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ct := n.contacts[contact]
+	switch {
+	case ct == nil:
+		return ErrNoContact
+	case !n.able:
+		return ErrUnsupported
+	case !slices.Contains(ct.Replicas, from) || from == n.cfg.Self:
+		return fmt.Errorf("relay: %v has no part in %v", from, contact)
+	case len(all) > maxCarried:
+		return fmt.Errorf("%w: %d connections of one client", ErrTableFull, len(all))
+	case !slices.ContainsFunc(all, func(e Entry) bool { o := n.owned[e.Conn]; return o != nil && o.live && o.anchor == from }):
+		return fmt.Errorf("relay: no connection of %v that %v relays is served here", client, from)
+	}
+	for _, e := range all {
+		if e.Contact.Addr() != contact || e.Client.Addr() != client || !slices.Contains(ct.Replicas, e.Owner) {
+			return fmt.Errorf("relay: %v of %v is not a connection of %v", e.Conn, e.Owner, client)
+		}
+	}
+	for _, e := range all {
+		if o := n.owned[e.Conn]; e.Owner == n.cfg.Self || o != nil && o.live && !o.lost {
+			continue
+		}
+		n.cache.remove(e.Conn) // what was known here is of another time
+		res := n.cache.Update(n.deps.Now(), Request{Conn: e.Conn, Owner: e.Owner, Sequence: e.Sequence, Lifetime: n.cfg.Lifetime})
+		if err := n.refusal(n.cfg.Self, res); err != nil {
+			n.unadopt(all)
+			return err
+		}
+		if err := n.sync(e.Conn); err != nil {
+			n.unadopt(all)
+			return err
+		}
+	}
+	return nil
+}
+
+// Adopted: the client is bound here. The owners register here from now on, and its
+// connections may be handed off again.
+func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) {
+	n.tellOwners(ctx, contact, client, from, stageBound, all)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	// Not before: what the owners are told next comes after that.
+	if p := (clientPair{contact, client}); n.still[p].anchor == from {
+		delete(n.still, p)
+		n.stir()
+	}
+}
+
+// Unadopt undoes Adopt.
+func (n *Node) Unadopt(all []Entry) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.unadopt(all)
+}
+
+func (n *Node) unadopt(all []Entry) {
+	for _, e := range all {
+		if has, ok := n.cache.Lookup(n.deps.Now(), e.Conn); ok && has.Owner == e.Owner && e.Owner != n.cfg.Self {
+			n.cache.remove(e.Conn)
+			n.syncQuietly(e.Conn)
+		}
+	}
+}
+
+// tellOwners tells all who have connections in the list, but the old anchor.
+func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr, s stage, all []Entry) {
+	var owners []netip.Addr
+	for _, e := range all {
+		if e.Owner != from && e.Owner != n.cfg.Self && !slices.Contains(owners, e.Owner) {
+			owners = append(owners, e.Owner)
+		}
+	}
+	_ = n.tellAll(ctx, clientPair{contact, client}, s, 0, owners)
+}
+
+// HandleBound answers another replica's call of kind peer.KindBound: it binds a
+// client to itself, or has done so, some of whose connections are ours. It is not
+// believed: its word that the client is bound to it comes with the answer to our
+// next update. It fits peer.Handler.
+func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
+	p, s, round, err := parseBound(req)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	ct := n.contacts[p.contact]
+	allowed := ct != nil && slices.Contains(ct.Replicas, from) && from != n.cfg.Self
+	n.mu.Unlock()
+	if !allowed {
+		return nil, fmt.Errorf("relay: %v has no part in %v", from, p.contact)
+	}
+	switch s {
+	case stageStill:
+		return nil, n.holdStill(ctx, p, from, round)
+	case stageFree:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.release(p, from, round)
+		return nil, nil
+	}
+	mine := n.accept(p, from)
+	if s == stageBound {
+		n.renew(batch{contact: p.contact, anchor: from, bound: true}, mine)
+		n.settled(p, from)
+	}
+	return nil, nil
+}
+
+// accept takes what another anchor may send on for a client, and lists our
+// connections of it.
+func (n *Node) accept(p clientPair, from netip.Addr) (mine []Request) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.boundPair(p) {
+		return nil
+	}
+	for _, c := range n.ofClient(p) {
+		o := n.owned[c]
+		if o == nil || !o.registered() || len(mine) >= maxCarried {
+			continue
+		}
+		if o.anchor != from {
+			o.former = from // its packets are taken from now on
+			n.syncQuietly(c)
+		}
+		mine = append(mine, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
+	}
+	return mine
+}
+
+// settled ends that a client is held still, if all that we have of it is registered
+// at its new anchor.
+func (n *Node) settled(p clientPair, anchor netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.ofClient(p) {
+		if o := n.owned[c]; o != nil && o.registered() && o.anchor != anchor {
+			return // it ends by itself
+		}
+	}
+	if n.still[p].anchor != anchor { // it may have the client move on already
+		delete(n.still, p)
+		n.stir()
+	}
+}
+
+// ofClient are the connections of one client that have a record or a route, in
+// order. The lock is held.
+func (n *Node) ofClient(p clientPair) []Conn {
+	return slices.SortedFunc(maps.Keys(n.clients[p.flow()]), Conn.Compare)
+}
+
+// missed: the anchor of a bound client could not be reached.
+func (n *Node) missed(anchor netip.Addr, all []Request) {
+	orphans := make(map[clientPair]bool)
+	n.mu.Lock()
+	for _, r := range all {
+		o := n.owned[r.Conn]
+		if o == nil || o.anchor != anchor || !o.bound || !o.live {
+			continue
+		}
+		if o.missed++; o.missed >= maxMissed {
+			orphans[r.pair()] = true
+		}
+	}
+	n.mu.Unlock()
+	for p := range orphans {
+		n.orphan(p, anchor)
+	}
+}
+
+func (n *Node) orphan(p clientPair, anchor netip.Addr) {
+	n.log.Warn("the replica that a client was bound to relays no more", "contact", p.contact, "client", p.client, "anchor", anchor)
+	n.cfg.Orphaned(p.contact, p.client)
+}
