@@ -319,14 +319,14 @@ func TestVacantAndOrphaned(t *testing.T) {
 		if orphans(adams)+orphans(glass) != 0 {
 			g.t.Error("orphans of a living anchor")
 		}
-		r.down = true
+		r.down.Store(true)
 		time.Sleep(time.Minute)
 		if orphans(adams) == 0 || orphans(glass) == 0 {
 			g.t.Errorf("%d and %d orphans", orphans(adams), orphans(glass))
 		}
 		g.route(adams, connOf(1), dataplane.Relayed, reich)
 		// It is back, and has forgotten the client.
-		r.down = false
+		r.down.Store(false)
 		g.bind(reich, false)
 		before := orphans(adams)
 		time.Sleep(time.Minute)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -22,8 +23,8 @@ type group struct {
 type member struct {
 	*Node
 	plane *planetest.Plane
-	down  bool
-	late  bool // announcements are not believed
+	down  atomic.Bool
+	late  atomic.Bool // announcements are not believed
 
 	mu      sync.Mutex
 	local   []Conn
@@ -38,7 +39,7 @@ type groupCaller struct {
 
 func (c groupCaller) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req []byte) ([]byte, error) {
 	m := c.g.nodes[to]
-	if m == nil || m.down || c.g.nodes[c.from].down {
+	if m == nil || m.down.Load() || c.g.nodes[c.from].down.Load() {
 		return nil, peer.ErrUnreachable
 	}
 	switch kind {
@@ -86,7 +87,7 @@ func inGroup(t *testing.T, f func(g *group)) {
 					defer m.mu.Unlock()
 					m.orphans++
 				},
-				Moved: func(_, _ netip.Addr, _ uint16) bool { return !m.late },
+				Moved: func(_, _ netip.Addr, _ uint16) bool { return !m.late.Load() },
 			}, Deps{Plane: m.plane, Peers: groupCaller{g, a}})
 			if err := m.plane.SetContact(dataplane.Contact{Home: contactAddr, CareOf: a, HomeAgent: netip.MustParseAddr("2001:db8:9::ff")}); err != nil {
 				t.Fatal(err)
@@ -135,7 +136,7 @@ func TestFollowWithoutAnnouncement(t *testing.T) {
 	inGroup(t, func(g *group) {
 		g.serve(adams, connOf(1))
 		g.route(glass, connOf(1), dataplane.RelayTo, adams)
-		g.nodes[glass].down = true
+		g.nodes[glass].down.Store(true)
 		g.nodes[reich].SetContactNode(contactAddr, reich)
 		g.nodes[adams].SetContactNode(contactAddr, reich)
 		synctest.Wait()
@@ -207,7 +208,8 @@ func TestReadyAfterCollect(t *testing.T) {
 func TestAnnouncedTooLate(t *testing.T) {
 	inGroup(t, func(g *group) {
 		g.serve(adams, connOf(1))
-		g.nodes[adams].late, g.nodes[glass].late = true, true
+		g.nodes[adams].late.Store(true)
+		g.nodes[glass].late.Store(true)
 		g.nodes[reich].Announce(g.t.Context(), contactAddr, 5)
 		synctest.Wait()
 		g.route(adams, connOf(1), dataplane.Relayed, glass)
@@ -242,7 +244,7 @@ func TestContactNodeLostDuringStart(t *testing.T) {
 				if err := acceptor.Through(c, adams); err != nil {
 					g.t.Fatal(err)
 				}
-				g.nodes[glass].down = true
+				g.nodes[glass].down.Store(true)
 				started := make(chan error, 1)
 				go func() { started <- acceptor.Start(g.t.Context(), c, mark) }()
 				synctest.Wait()
@@ -275,7 +277,7 @@ func TestDonorLostDuringStart(t *testing.T) {
 		if err := errors.Join(acceptor.Expect(c, glass, true), acceptor.Through(c, glass)); err != nil {
 			g.t.Fatal(err)
 		}
-		donor.down = true
+		donor.down.Store(true)
 		started := make(chan error, 1)
 		go func() { started <- acceptor.Start(g.t.Context(), c, mark) }()
 		synctest.Wait()

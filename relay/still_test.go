@@ -101,7 +101,7 @@ func TestStillBusy(t *testing.T) {
 			g.wantStill(at, false)
 		}
 		g.nodes[adams].End(connOf(1))
-		g.nodes[adams].down = true // who cannot be reached is not waited for
+		g.nodes[adams].down.Store(true) // who cannot be reached is not waited for
 		g.must(g.nodes[reich].Still(g.t.Context(), contactAddr, legacy))
 		if err := g.nodes[reich].Still(g.t.Context(), contactAddr, legacy); !errors.Is(err, ErrBusy) {
 			t.Errorf("twice: %v, want ErrBusy", err)
