@@ -190,8 +190,17 @@ func (n *Node) Run(ctx context.Context) {
 
 // Close ends everything under way. Routes go with the data plane's contacts.
 func (n *Node) Close() {
-	n.stop()
+	n.mu.Lock()
+	n.stop() // nothing is begun any more
+	n.mu.Unlock()
 	n.work.Wait()
+}
+
+// spawn begins what Close waits for. The lock is held.
+func (n *Node) spawn(f func()) {
+	if n.ctx.Err() == nil {
+		n.work.Go(f)
+	}
 }
 
 // Add makes a contact address known: the contact node is the first of its contact

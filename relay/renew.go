@@ -77,8 +77,10 @@ func (n *Node) sweep() {
 		}
 	}
 	n.vacant()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for b, all := range batches {
-		n.work.Go(func() {
+		n.spawn(func() {
 			for part := range slices.Chunk(all, maxBatch) {
 				n.renew(b, part)
 			}

@@ -143,7 +143,7 @@ func (n *Node) confirm(c Conn, o *own) {
 	}
 	o.confirming = true
 	if n.confirming = append(n.confirming, c); len(n.confirming) == 1 {
-		n.work.Go(n.confirmSoon)
+		n.spawn(n.confirmSoon)
 	}
 }
 
@@ -188,9 +188,9 @@ func (n *Node) confirmSoon() {
 
 // remade registers anew a connection whose first number the anchor refused though
 // it sent us the SYN: what used that number before is gone, for the client has
-// answered us.
+// answered us. The lock is held.
 func (n *Node) remade(c Conn) {
-	n.work.Go(func() {
+	n.spawn(func() {
 		if err := n.Bind(n.ctx, c); err != nil && !errors.Is(err, context.Canceled) {
 			n.log.Warn("connection not registered", "connection", c.String(), "err", err)
 		}

@@ -181,8 +181,8 @@ func (n *Node) free(p clientPair, but []netip.Addr) {
 	}
 	n.release(p, s.anchor, s.round)
 	asked := slices.DeleteFunc(s.asked, func(a netip.Addr) bool { return slices.Contains(but, a) })
-	if len(asked) > 0 && n.ctx.Err() == nil {
-		n.work.Go(func() { _ = n.tellAll(n.ctx, p, stageFree, s.round, asked) })
+	if len(asked) > 0 {
+		n.spawn(func() { _ = n.tellAll(n.ctx, p, stageFree, s.round, asked) })
 	}
 }
 
