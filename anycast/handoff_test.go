@@ -73,7 +73,7 @@ func TestHandoffAround(t *testing.T) {
 func TestContactNodeMoved(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.mustActive(l.replicas[reich])
-		l.replicas[glass].down = true
+		l.replicas[glass].down.Store(true)
 		begin := time.Now()
 		must(t, l.replicas[adams].addr.Start(l.ctx, modern, reich, Mark{Sequence: 1}))
 		if d := time.Since(begin); d != hedge {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ type replica struct {
 	plane *planetest.Plane
 	host  *mhtest.Host
 	conns []relay.Conn // that it serves
-	down  bool         // its channel to the others is cut
+	down  atomic.Bool  // its channel to the others is cut
 
 	mu    sync.Mutex
 	local []relay.Conn // the same, in a lab that relays
@@ -233,7 +234,7 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 	if r == nil {
 		return nil, errCut
 	}
-	if r.down {
+	if r.down.Load() {
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", errCut, ctx.Err())
 	}

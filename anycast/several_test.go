@@ -156,7 +156,7 @@ func TestCedeTouched(t *testing.T) {
 func TestAnchorDies(t *testing.T) {
 	several(t, func(t *testing.T, l *lab) {
 		l.move(reich, adams, modernConn(1))
-		l.replicas[reich].down = true
+		l.replicas[reich].down.Store(true)
 		for i := 0; l.boundTo() != adams && i < 60; i++ {
 			time.Sleep(time.Second)
 		}
@@ -170,7 +170,7 @@ func TestAnchorDies(t *testing.T) {
 		l.shows(adams, modernConn(1).Flow().ClientFlow(), "optimised")
 		l.shows(adams, modernConn(1).Flow(), "none")
 		l.replicas[reich].lives()
-		l.replicas[reich].down = false
+		l.replicas[reich].down.Store(false)
 	})
 }
 

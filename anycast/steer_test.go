@@ -131,10 +131,10 @@ func TestSteeredImmobile(t *testing.T) {
 			}
 		}
 		l.replicas[glass].addr.ReplicaFailed(adams)
-		l.replicas[adams].down = true
+		l.replicas[adams].down.Store(true)
 		if s := l.replicas[glass].plane.State(); len(s.Routes) != 1 {
 			t.Errorf("after adams failed: %v", s.Routes)
 		}
-		l.replicas[adams].down = false
+		l.replicas[adams].down.Store(false)
 	})
 }
