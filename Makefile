@@ -3,7 +3,7 @@
 
 GO      ?= go
 BIN     := build/bin
-TIMEOUT := 20m
+TIMEOUT := 30m
 FUZZ    ?= 60s
 LAB     ?= vc
 
