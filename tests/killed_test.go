@@ -220,7 +220,7 @@ func (k *killing) judge(ctx context.Context, c *talker, served, victim string) (
 }
 
 // excuse says why a client may be lost: it was the victim's, or on the way there.
-// There is none if a live replica has it, or was the last to get it.
+// There is none if a live replica has it, and errUndecided if nobody says anything.
 func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) (string, error) {
 	to, _ := lab.SiteOf(victim)
 	var newest wire.Handoff
@@ -258,8 +258,8 @@ func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) 
 	case newest.Role == "donor" && newest.To == to.Addr && (newest.Error == "" || strings.Contains(newest.Error, gone)):
 		return fmt.Sprintf("%v had handed it to the victim (%q)", newest.From, newest.Error), nil
 	}
-	k.t.Logf("the last handoff of it: %+v", newest)
-	return "", nil
+	// Nobody has it: its donor may not have found out, or noted, what became of it.
+	return "", fmt.Errorf("%w; the last handoff of it: %+v", errUndecided, newest)
 }
 
 // gone is what a donor says that cannot know whether the acceptor has got the client.
