@@ -146,7 +146,7 @@ func (k *killing) round(ctx context.Context) {
 		case errors.Is(c.err, errScrambled):
 			t.Fatalf("%v: %v", c, err)
 		}
-		excuse := k.judge(ctx, c, served[i], victim)
+		excuse := k.judge(ctx, c, victim)
 		if excuse == "" {
 			t.Fatalf("%v: lost though its owner lives: %v", c, err)
 		}
@@ -208,12 +208,12 @@ func (k *killing) recovers(ctx context.Context, c *talker, since time.Time) erro
 var errUndecided = errors.New("its donor does not know yet")
 
 // judge is excuse as soon as all who had the client know what became of it.
-func (k *killing) judge(ctx context.Context, c *talker, served, victim string) (excuse string) {
+func (k *killing) judge(ctx context.Context, c *talker, victim string) (excuse string) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeoutCause(ctx, killRecover, fmt.Errorf("not within %v", killRecover))
 	defer cancel()
 	must(k.t, lab.WaitFor(ctx, func() (err error) {
-		excuse, err = k.excuse(ctx, c, served, victim)
+		excuse, err = k.excuse(ctx, c, victim)
 		return err
 	}))
 	return excuse
@@ -221,8 +221,9 @@ func (k *killing) judge(ctx context.Context, c *talker, served, victim string) (
 
 // excuse says why a client may be lost: it was the victim's, or on the way there.
 // There is none if a live replica has it, and errUndecided if nobody says anything.
-func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) (string, error) {
+func (k *killing) excuse(ctx context.Context, c *talker, victim string) (string, error) {
 	to, _ := lab.SiteOf(victim)
+	by, since := c.greeting()
 	var newest wire.Handoff
 	for name, d := range k.daemons {
 		if !slices.Contains(lab.Replicas(), name) {
@@ -253,8 +254,9 @@ func (k *killing) excuse(ctx context.Context, c *talker, served, victim string) 
 		}
 	}
 	switch {
-	case newest.Started.IsZero() && served == victim:
-		return "the victim had accepted it", nil
+	case by == victim && newest.Started.Before(since):
+		// Who handed it there may have been killed since, and its record with it.
+		return "the victim had greeted it", nil
 	case newest.Role == "donor" && newest.To == to.Addr && (newest.Error == "" || strings.Contains(newest.Error, gone)):
 		return fmt.Sprintf("%v had handed it to the victim (%q)", newest.From, newest.Error), nil
 	}

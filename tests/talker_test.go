@@ -35,6 +35,7 @@ type talker struct {
 
 	mu       sync.Mutex
 	served   string    // who greeted last
+	greeted  time.Time // when that was
 	answered time.Time // when the last line that was echoed had been sent
 	lines    int
 	err      error // after done: nil for an orderly end
@@ -109,10 +110,17 @@ func (k *talker) echo(r *bufio.Reader, text string) error {
 				return fmt.Errorf("%w: %q, want the echo of %q", errScrambled, line, text)
 			}
 			k.mu.Lock()
-			k.served = by
+			k.served, k.greeted = by, time.Now()
 			k.mu.Unlock()
 		}
 	}
+}
+
+// greeting is who greeted last, and when.
+func (k *talker) greeting() (by string, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.served, k.greeted
 }
 
 // quit ends the session in order.
