@@ -216,7 +216,7 @@ func (n *Node) handedOn(c Conn, former netip.Addr) {
 // entry says where to, and how what comes back goes to the client. It may have been
 // bound when it left, and not be any more. The lock is held.
 func (n *Node) endLate(c Conn) {
-	if s, ok := n.seams[c]; ok && s.kind == diverting && !s.until.IsZero() {
+	if s, ok := n.seams[c]; ok && s.late() {
 		delete(n.seams, c)
 	}
 }

@@ -87,17 +87,12 @@ func (s *site) noProbes(client string) {
 	}
 }
 
-// Its connections are each their own: they are served by different replicas, and
-// handing one over leaves the others alone.
-func TestLegacyClientWithSeveralConnections(t *testing.T) {
-	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t)
-	s.echoAt(ctx, t, "glass", "reich", "adams")
-	judge := s.capture(ctx, t, "legacy")
-	var sessions []*cluster.Telnet
-	var history [3]string
+// takeTurns opens three sessions from a client's host and has them handed over, each but
+// one in each round; history is what was typed in each.
+func (s *site) takeTurns(ctx context.Context, t *testing.T, client *lab.Host) (sessions []*cluster.Telnet, history [3]string) {
+	t.Helper()
 	for range history {
-		sessions = append(sessions, s.telnetFrom(ctx, t, s.Legacy))
+		sessions = append(sessions, s.telnetFrom(ctx, t, client))
 	}
 	for round := range 4 {
 		for i, session := range sessions {
@@ -110,6 +105,17 @@ func TestLegacyClientWithSeveralConnections(t *testing.T) {
 			history[i] += "op/"
 		}
 	}
+	return sessions, history
+}
+
+// Its connections are each their own: they are served by different replicas, and
+// handing one over leaves the others alone.
+func TestLegacyClientWithSeveralConnections(t *testing.T) {
+	ctx := testContext(t, 120*time.Second)
+	s := bringUp(ctx, t)
+	s.echoAt(ctx, t, "glass", "reich", "adams")
+	judge := s.capture(ctx, t, "legacy")
+	sessions, history := s.takeTurns(ctx, t, s.Legacy)
 	for i, session := range sessions {
 		must(t, session.All(ctx, "!", history[i]))
 		must(t, session.Quit(ctx))

@@ -24,22 +24,7 @@ func TestSeveralConnectionsMoveOneByOne(t *testing.T) {
 	s.echoAt(ctx, t, "glass", "reich", "adams")
 	judge := s.capture(ctx, t, "modern")
 	resent := s.resent(ctx, t, "modern")
-	var sessions []*cluster.Telnet
-	var history [3]string
-	for range history {
-		sessions = append(sessions, s.telnetFrom(ctx, t, s.Modern))
-	}
-	for round := range 4 {
-		for i, session := range sessions {
-			if round == i { // this one stays, in this round
-				must(t, session.Say(ctx, "stay"))
-				history[i] += "stay/"
-				continue
-			}
-			must(t, session.Say(ctx, "Hop"))
-			history[i] += "op/"
-		}
-	}
+	sessions, history := s.takeTurns(ctx, t, s.Modern)
 	defer s.showBindings(ctx, t)
 	for i, session := range sessions {
 		must(t, session.All(ctx, "!", history[i]))
