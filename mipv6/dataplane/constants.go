@@ -24,9 +24,9 @@ const (
 	CounterRelayFromPeer = "relay_from_peer"
 	// CounterDirectOut: sent as it was, from the contact address.
 	CounterDirectOut = "direct_out"
-	// CounterKept: set aside because the flow is held and keeps. CounterKeptReleased:
-	// of these, delivered or sent on. CounterKeptDropped: of these, given up because
-	// there was no room or no route came.
+	// CounterKept: set aside because the flow is held and keeps, or is paused.
+	// CounterKeptReleased: of these, delivered or sent on. CounterKeptDropped: of these,
+	// given up because there was no room or no route came.
 	CounterKept         = "kept"
 	CounterKeptReleased = "kept_released"
 	CounterKeptDropped  = "kept_dropped"

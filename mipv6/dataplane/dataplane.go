@@ -26,10 +26,10 @@ type Plane interface {
 	// RemoveContact takes the contact address and all its routes away.
 	RemoveContact(home netip.Addr) error
 	// SetRoute says how the traffic of one flow travels. What was kept of it (see
-	// Route.Keep, Contact.Steer) goes that way first.
+	// Route.Keep, Route.Pause, Contact.Steer) goes that way first.
 	SetRoute(Flow, Route) error
 	// RemoveRoute gives the flow back: one connection to its client's route, all
-	// of a client to the tunnel.
+	// of a client to the tunnel; and what was kept of it, but for what was paused.
 	RemoveRoute(Flow) error
 	// SetBinding declares a binding cache entry of the correspondent's half.
 	SetBinding(Binding) error

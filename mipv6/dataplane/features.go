@@ -11,7 +11,7 @@ type Features struct {
 	Connections bool // flows with ports
 	Relay       bool // Relayed, RelayTo and From
 	Direct      bool
-	Keep        bool // Route.Keep
+	Keep        bool // Route.Keep and Pause
 	Steer       bool // Contact.Steer and Relays
 	FlowTunnels bool // FlowTunneler
 }

@@ -70,7 +70,7 @@ const (
 type Route struct {
 	Kind RouteKind
 	// Peer is the care-of address of the other replica: of Relayed and RelayTo; of
-	// Tunnelled, Direct and Held, if a replica relays to us.
+	// the other kinds, if a replica relays to us.
 	Peer netip.Addr
 	// Via says how what Peer of RelayTo sends goes on: Tunnelled, Optimised or Direct;
 	// or Relayed, to From, which relays the flow to us.
@@ -85,6 +85,12 @@ type Route struct {
 	// RelayTo flow what Peer gives back is kept, and Peer must be From: it is about to
 	// hand us the flow, and has frozen it already.
 	Keep bool
+	// Pause: what Peer of a RelayTo flow (and From, where it may speak) sends is kept,
+	// within the same bounds, while what comes goes to Peer; it goes on first, as the new
+	// Via says, in the same order as of Keep, when the route is RelayTo without Pause. If
+	// it becomes of another kind, or is removed, what was kept so is given up. Hearer
+	// takes it for sent on.
+	Pause bool
 }
 
 // ClientFlow is the flow of all the client's traffic that a connection is part of.

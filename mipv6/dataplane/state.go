@@ -48,13 +48,13 @@ func (r Route) Check() error {
 	switch {
 	case relays && !r.Peer.IsValid():
 		return fmt.Errorf("%v without peer: %w", r.Kind, ErrRoute)
-	case r.Kind == Optimised && r.Peer.IsValid():
-		return fmt.Errorf("%v with a peer: %w", r.Kind, ErrRoute)
 	case r.Via != Tunnelled && (r.Kind != RelayTo || r.Via == Held || r.Via > Relayed && r.Via != Direct),
 		r.Via == Relayed && (!r.From.IsValid() || r.From == r.Peer):
 		return fmt.Errorf("%v via %v: %w", r.Kind, r.Via, ErrRoute)
 	case r.Keep && r.Kind != Held && (r.Kind != RelayTo || r.From != r.Peer):
 		return fmt.Errorf("%v with keep: %w", r.Kind, ErrRoute)
+	case r.Pause && (r.Kind != RelayTo || r.Keep):
+		return fmt.Errorf("%v with pause: %w", r.Kind, ErrRoute)
 	}
 	optional := func(role string, a netip.Addr) error {
 		if !a.IsValid() {
@@ -152,6 +152,9 @@ func (r Route) String() string {
 	}
 	if r.Keep {
 		s += ", kept"
+	}
+	if r.Pause {
+		s += ", paused"
 	}
 	if r.From.IsValid() {
 		s += ", accepts from " + r.From.String()

@@ -55,7 +55,7 @@ func (p *Plane) SetRoutes(changes []dataplane.Change) error {
 // plain tells a change of one map entry.
 func (p *Plane) plain(c dataplane.Change) bool {
 	state, known := p.flows[c.Flow]
-	if kept, _ := p.keeper.has(c.Flow); kept || c.Route.Keep || known && (state.undeclared || state.installed != nil) {
+	if p.keeper.has(c.Flow) != (keeping{}) || c.Route.Keep || c.Route.Pause || known && (state.undeclared || state.installed != nil) {
 		return false
 	}
 	if c.Remove {

@@ -24,7 +24,7 @@ type Config struct {
 	MaxRoutes, MaxBindings, MaxTunnels int
 	// MaxFlowTunnels bounds flow bindings at the home agent; default 65,536.
 	MaxFlowTunnels int
-	// Keep bounds what is kept of held flows (dataplane.Route.Keep), and how many
+	// Keep bounds what is kept of flows (dataplane.Route.Keep and Pause), and how many
 	// SYNs may wait for a decision (dataplane.Contact.Steer).
 	Keep KeepLimits
 	// MaxEvents bounds the channel of Events; default 256.

@@ -18,7 +18,7 @@ type flow struct {
 	gateway   netip.Addr     // that route's next hop
 	entry     mapRoute       // what the programs' map says
 	mapped    bool           // it says something
-	keeping   keeping        // what the programs give to the keeper
+	toKeeper  toKeeper       // what the programs give to the keeper
 	// undeclared: known only for its narrow path; the programs and State do not
 	// know of it.
 	undeclared bool
@@ -47,7 +47,7 @@ func (p *Plane) permits(c *contact, r dataplane.Route) error {
 			return fmt.Errorf("%w: peer %v is this host", dataplane.ErrConflict, peer)
 		}
 	}
-	if r.Keep && p.keeper == nil {
+	if (r.Keep || r.Pause) && p.keeper == nil {
 		return fmt.Errorf("%w: %w", dataplane.ErrUnsupported, p.noKeeper)
 	}
 	return nil
@@ -66,13 +66,16 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		return err
 	}
 	old := *state
-	waiting, undecided := p.keeper.has(f)
-	undecided = undecided && !r.Keep && r.Kind != dataplane.Held
+	had := p.keeper.has(f)
 	if r.Keep {
-		p.keeper.hold(f)
+		p.keeper.hold(coming(f))
 	}
-	// What was kept goes first: until it has, what comes is kept behind it.
-	state.keeping = whatIsKept(r, waiting && !undecided)
+	if r.Pause {
+		p.keeper.hold(sent(f))
+	}
+	ends := endsOfKeeping(r, had)
+	// What was kept goes first: until it has, what comes, or is sent, is kept behind it.
+	state.toKeeper = whatIsKept(r) | ends.drained()
 	if state.Kind != r.Kind || state.Peer != r.Peer {
 		delete(p.narrow, path{f.Home, f.Client}) // learnt on another path
 	}
@@ -83,46 +86,19 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	}
 	state.Route = r
 	if err := p.mirrorFlow(c, f, state); err != nil {
-		if r.Keep && !waiting {
-			err = errors.Join(err, p.keeper.discard(f))
+		if r.Keep && !had.coming {
+			err = errors.Join(err, p.keeper.discard(coming(f)))
+		}
+		if r.Pause && !had.sent {
+			err = errors.Join(err, p.keeper.discard(sent(f)))
 		}
 		if !old.mapped {
 			return errors.Join(err, p.undoFlow(f, state))
 		}
-		state.Route, state.keeping = old.Route, old.keeping
+		state.Route, state.toKeeper = old.Route, old.toKeeper
 		return errors.Join(err, p.mirrorFlow(c, f, state)) // what was declared before still stands
 	}
-	if !waiting || r.Keep {
-		return nil
-	}
-	switch {
-	case undecided:
-		return p.keeper.settle(f)
-	case r.Kind == dataplane.Held:
-		return p.keeper.discard(f)
-	}
-	return p.keeper.release(f, func() error { return p.endKeeping(f, state) })
-}
-
-// keeping is enum keep of the programs.
-type keeping uint8
-
-const (
-	keepNothing keeping = iota
-	keepAll
-	keepReturned
-)
-
-// whatIsKept is what the programs keep of a route; waiting: something was kept
-// before.
-func whatIsKept(r dataplane.Route, waiting bool) keeping {
-	switch {
-	case r.Keep && r.Kind == dataplane.RelayTo:
-		return keepReturned
-	case r.Keep, waiting && r.Kind != dataplane.Held:
-		return keepAll
-	}
-	return keepNothing
+	return p.endKeeping(f, state, ends)
 }
 
 // declare makes the flow known, if it is not, with a stamp and, for a connection,
@@ -168,17 +144,6 @@ func (p *Plane) countConnections(c *contact, n int) error {
 		c.connections -= n
 		return err
 	}
-	return nil
-}
-
-// endKeeping lets what comes go the flow's way without detour.
-func (p *Plane) endKeeping(f dataplane.Flow, state *flow) error {
-	key, v := flowKey(f), state.entry
-	v.Keep = keepNothing
-	if err := put(p.programs.Routes, &key, &v); err != nil {
-		return err
-	}
-	state.entry, state.keeping = v, keepNothing
 	return nil
 }
 

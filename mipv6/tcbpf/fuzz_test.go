@@ -35,7 +35,7 @@ func FuzzPrograms(f *testing.F) {
 		if len(b) > 3000 {
 			return
 		}
-		route := dataplane.Route{Kind: dataplane.RouteKind(kind % 6), Via: dataplane.RouteKind(kind / 6 % 6), Peer: hexAddr(pe), From: hexAddr(cx), Keep: kind >= 128}
+		route := dataplane.Route{Kind: dataplane.RouteKind(kind % 6), Via: dataplane.RouteKind(kind / 6 % 6), Peer: hexAddr(pe), From: hexAddr(cx), Keep: kind >= 128, Pause: kind&64 != 0}
 		declared(dataplane.Flow{Home: hexAddr(h1), Client: hexAddr(cn)}, route, 80)(t, p)
 		prog := p.VanycastIngress
 		if egress {

@@ -18,10 +18,11 @@ import (
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
 
-// keeper keeps packets of flows that are held, and SYNs whose replica is not
-// decided yet. The programs send them to a TUN interface whose other end this
+// keeper keeps packets of flows that are held or paused, and SYNs whose replica is
+// not decided yet. The programs send them to a TUN interface whose other end this
 // process has; what is written there comes in again, and a program at its ingress
-// lets it be delivered here, or sends it to the peer that the flow is relayed to.
+// lets it be delivered here, or sends it to the peer that the flow is relayed to, or
+// on for that peer.
 // The interface, its filters and what it holds end with the process.
 //
 // A flow that keeps gets its new route in two steps: first the programs know it
@@ -161,12 +162,12 @@ func (k *keeper) take(fd int, b []byte) {
 	if len(b) < offloadLength {
 		return
 	}
-	f, ok := flowOf(b[offloadLength:])
+	q, ok := k.kept.findPacket(b[offloadLength:])
 	if !ok {
 		k.kept.dropped++
 		return
 	}
-	if q := k.kept.find(f); q != nil {
+	if q != nil {
 		k.kept.add(q, b)
 		return
 	}
@@ -180,7 +181,7 @@ func (k *keeper) take(fd int, b []byte) {
 // decide keeps a SYN and asks for a decision; where nobody hears, it is
 // delivered here.
 func (k *keeper) decide(fd int, syn []byte, f dataplane.Flow, source, destination netip.Addr) {
-	if q := k.kept.find(f); q != nil {
+	if q := k.kept.find(coming(f)); q != nil {
 		if q.undecided && q.packets > 0 { // sent again: once is enough
 			k.kept.dropped++
 			return
@@ -189,7 +190,7 @@ func (k *keeper) decide(fd int, syn []byte, f dataplane.Flow, source, destinatio
 		return
 	}
 	if k.kept.wait(f) {
-		q := k.kept.queues[f]
+		q := k.kept.queues[coming(f)]
 		k.kept.add(q, syn)
 		if k.emit(dataplane.Event{Kind: dataplane.NewConnection, Source: source, Dest: destination, Home: f.Home, Flow: f}) {
 			return
@@ -226,29 +227,36 @@ func (k *keeper) allow() {
 	}
 }
 
-// has tells whether something of the flow is kept, or would be, and whether that is
-// a SYN that waits for a decision.
-func (k *keeper) has(f dataplane.Flow) (keeps, undecided bool) {
+// keeping is what the keeper has of a flow, or would.
+type keeping struct {
+	coming    bool
+	undecided bool // that is a SYN that waits for a decision
+	sent      bool
+}
+
+func (k *keeper) has(f dataplane.Flow) (has keeping) {
 	if k == nil {
-		return false, false
+		return has
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	q, ok := k.kept.queues[f]
-	return ok, ok && q.undecided
+	q, ok := k.kept.queues[coming(f)]
+	has.coming, has.undecided = ok, ok && q.undecided
+	_, has.sent = k.kept.queues[sent(f)]
+	return has
 }
 
-// hold begins to keep a flow.
-func (k *keeper) hold(f dataplane.Flow) {
+// hold begins to keep a stream.
+func (k *keeper) hold(s stream) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.kept.hold(f)
+	k.kept.hold(s)
 }
 
-// discard gives up what is kept of a flow.
-func (k *keeper) discard(f dataplane.Flow) error {
+// discard gives up what is kept of a stream.
+func (k *keeper) discard(s stream) error {
 	return k.giveUp(func() {
-		if q, ok := k.kept.queues[f]; ok {
+		if q, ok := k.kept.queues[s]; ok {
 			k.kept.end(q)
 		}
 	})
@@ -273,10 +281,10 @@ func (k *keeper) giveUp(end func()) (err error) {
 	return errors.Join(controlled, err)
 }
 
-// release lets go, in its order, what is kept of a flow whose route says where;
-// finish then ends that the programs send more here.
-func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
-	return k.letGo(f, func(fd int, q *queue) error {
+// release lets go, in its order, what is kept of a stream whose flow's route says
+// where; finish then ends that the programs send more here.
+func (k *keeper) release(s stream, finish func() error) (err error) {
+	return k.letGo(s, func(fd int, q *queue) error {
 		const rounds = 8 // a sender may be faster than we are
 		for range rounds {
 			if _, err := k.pump(fd); err != nil || q.packets == 0 {
@@ -287,7 +295,7 @@ func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
 			}
 		}
 		return finish()
-	})
+	}, k.write)
 }
 
 // settle lets go a SYN that was decided: its route is there, and the programs send
@@ -296,7 +304,7 @@ func (k *keeper) release(f dataplane.Flow, finish func() error) (err error) {
 func (k *keeper) settle(f dataplane.Flow) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	q, ok := k.kept.queues[f]
+	q, ok := k.kept.queues[coming(f)]
 	if !ok {
 		return nil // given up meanwhile
 	}
@@ -312,20 +320,32 @@ func (k *keeper) settle(f dataplane.Flow) (err error) {
 	return errors.Join(controlled, err)
 }
 
-// abandon lets go what is kept of a flow that has no route of its own any more:
-// another flow may keep it.
+// abandon lets go what came and is kept of a flow that has no route of its own any
+// more: another flow may keep it. What was sent in it is given up.
 func (k *keeper) abandon(f dataplane.Flow) error {
-	return k.letGo(f, func(int, *queue) error { return nil })
+	var err error
+	if k.has(f).sent {
+		err = k.discard(sent(f))
+	}
+	nothing := func(int, *queue) error { return nil }
+	return errors.Join(err, k.letGo(coming(f), nothing, func(fd int, b []byte) {
+		if other := k.kept.find(coming(f)); other != nil {
+			k.kept.add(other, b)
+		} else {
+			k.write(fd, b)
+		}
+	}))
 }
 
-// letGo ends the queue of a flow, if there is one, after prepare has had its turn.
-func (k *keeper) letGo(f dataplane.Flow, prepare func(fd int, q *queue) error) (err error) {
+// letGo ends the queue of a stream, if there is one, after prepare has had its turn;
+// each packet that is left gets one.
+func (k *keeper) letGo(s stream, prepare func(fd int, q *queue) error, one func(fd int, b []byte)) (err error) {
 	if k == nil {
 		return nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	q, ok := k.kept.queues[f]
+	q, ok := k.kept.queues[s]
 	if !ok {
 		return nil
 	}
@@ -336,11 +356,7 @@ func (k *keeper) letGo(f dataplane.Flow, prepare func(fd int, q *queue) error) (
 		rest := k.kept.popAll(q)
 		k.kept.end(q)
 		for _, b := range rest {
-			if other := k.kept.find(f); other != nil {
-				k.kept.add(other, b)
-			} else {
-				k.write(int(fd), b)
-			}
+			one(int(fd), b)
 		}
 		k.allow()
 	})

@@ -11,7 +11,7 @@ import (
 // keep, and of undecided ones, which a SYN began.
 type kept struct {
 	limits          KeepLimits
-	queues          map[dataplane.Flow]*queue
+	queues          map[stream]*queue
 	oldest, newest  *keptPacket // of all, in the order of their arrival
 	packets, bytes  int
 	undecided       int
@@ -20,8 +20,18 @@ type kept struct {
 	latestUndecided *queue
 }
 
+// stream is one direction of a flow: what comes for the contact address, or what
+// whoever serves the flow sends.
+type stream struct {
+	dataplane.Flow
+	sent bool
+}
+
+func coming(f dataplane.Flow) stream { return stream{f, false} }
+func sent(f dataplane.Flow) stream   { return stream{f, true} }
+
 type queue struct {
-	flow           dataplane.Flow
+	stream         stream
 	oldest, newest *keptPacket
 	packets, bytes int
 	undecided      bool
@@ -38,14 +48,14 @@ type keptPacket struct {
 }
 
 func newKept(l KeepLimits) *kept {
-	return &kept{limits: l, queues: map[dataplane.Flow]*queue{}}
+	return &kept{limits: l, queues: map[stream]*queue{}}
 }
 
-// hold makes a queue for a flow, or makes one that is undecided its own.
-func (k *kept) hold(f dataplane.Flow) {
-	q, ok := k.queues[f]
+// hold makes a queue for a stream, or makes one that is undecided its own.
+func (k *kept) hold(s stream) {
+	q, ok := k.queues[s]
 	if !ok {
-		k.queues[f] = &queue{flow: f}
+		k.queues[s] = &queue{stream: s}
 	} else if q.undecided {
 		k.decide(q)
 	}
@@ -56,7 +66,7 @@ func (k *kept) wait(f dataplane.Flow) bool {
 	if k.undecided >= k.limits.Undecided {
 		return false
 	}
-	q := &queue{flow: f, undecided: true, previous: k.latestUndecided}
+	q := &queue{stream: coming(f), undecided: true, previous: k.latestUndecided}
 	if q.previous != nil {
 		q.previous.next = q
 	} else {
@@ -64,7 +74,7 @@ func (k *kept) wait(f dataplane.Flow) bool {
 	}
 	k.latestUndecided = q
 	k.undecided++
-	k.queues[f] = q
+	k.queues[q.stream] = q
 	return true
 }
 
@@ -84,8 +94,8 @@ func (k *kept) decide(q *queue) {
 	k.undecided--
 }
 
-// add puts a copy of the packet behind those of its flow. Where that is too
-// much, the oldest are given up: the flow's, then anybody's.
+// add puts a copy of the packet behind those of its queue. Where that is too
+// much, the oldest are given up: the queue's, then anybody's.
 func (k *kept) add(q *queue, data []byte) {
 	p := &keptPacket{data: append([]byte(nil), data...), queue: q, previous: k.newest}
 	if p.previous != nil {
@@ -109,7 +119,7 @@ func (k *kept) add(q *queue, data []byte) {
 		k.dropped++
 	}
 	for k.packets > k.limits.Packets || k.bytes > k.limits.Bytes {
-		k.pop(k.oldest.queue) // the oldest of all is the oldest of its flow
+		k.pop(k.oldest.queue) // the oldest of all is the oldest of its queue
 		k.dropped++
 	}
 }
@@ -157,7 +167,7 @@ func (k *kept) end(q *queue) {
 	if q.undecided {
 		k.decide(q)
 	}
-	delete(k.queues, q.flow)
+	delete(k.queues, q.stream)
 }
 
 // expire ends queues that stayed undecided for some rounds: whoever should have
@@ -174,18 +184,31 @@ func (k *kept) expire(rounds int) {
 
 // endAll forgets every queue of a contact address.
 func (k *kept) endAll(home netip.Addr) {
-	for f, q := range k.queues {
-		if f.Home == home {
+	for s, q := range k.queues {
+		if s.Home == home {
 			k.end(q)
 		}
 	}
 }
 
-// find is the queue that a packet of this flow belongs into: its connection's,
+// find is the queue that a packet of this stream belongs into: its connection's,
 // else its client's.
-func (k *kept) find(f dataplane.Flow) *queue {
-	if q, ok := k.queues[f]; ok {
+func (k *kept) find(s stream) *queue {
+	if q, ok := k.queues[s]; ok {
 		return q
 	}
-	return k.queues[f.ClientFlow()]
+	return k.queues[stream{s.ClientFlow(), s.sent}]
+}
+
+// findPacket is the queue of a packet: that of what comes for its destination, or of
+// what its source sent. ok is false for what is no packet.
+func (k *kept) findPacket(packet []byte) (q *queue, ok bool) {
+	f, ok := flowOf(packet)
+	if !ok {
+		return nil, false
+	}
+	if q := k.find(coming(f)); q != nil {
+		return q, true
+	}
+	return k.find(sent(outgoingFlowOf(packet))), true
 }

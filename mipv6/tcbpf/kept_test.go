@@ -13,15 +13,15 @@ import (
 // naive is kept as one list: the slow and obvious way.
 type naive struct {
 	limits  KeepLimits
-	flows   []dataplane.Flow // declared
-	waiting []dataplane.Flow // undecided
-	packets []naivePacket    // of all, oldest first
+	streams []stream      // declared
+	waiting []stream      // undecided
+	packets []naivePacket // of all, oldest first
 	dropped uint64
 }
 
 type naivePacket struct {
-	flow dataplane.Flow
-	data []byte
+	stream stream
+	data   []byte
 }
 
 func (n *naive) totals(of func(naivePacket) bool) (packets, bytes int) {
@@ -40,10 +40,10 @@ func (n *naive) drop(of func(naivePacket) bool) {
 	n.dropped++
 }
 
-func (n *naive) add(f dataplane.Flow, data []byte) {
-	n.packets = append(n.packets, naivePacket{f, data})
+func (n *naive) add(s stream, data []byte) {
+	n.packets = append(n.packets, naivePacket{s, data})
 	every := func(naivePacket) bool { return true }
-	own := func(p naivePacket) bool { return p.flow == f }
+	own := func(p naivePacket) bool { return p.stream == s }
 	for packets, bytes := n.totals(own); packets > n.limits.FlowPackets || bytes > n.limits.FlowBytes; packets, bytes = n.totals(own) {
 		n.drop(own)
 	}
@@ -52,12 +52,12 @@ func (n *naive) add(f dataplane.Flow, data []byte) {
 	}
 }
 
-func (n *naive) end(f dataplane.Flow) {
-	for own := func(p naivePacket) bool { return p.flow == f }; slices.ContainsFunc(n.packets, own); {
+func (n *naive) end(s stream) {
+	for own := func(p naivePacket) bool { return p.stream == s }; slices.ContainsFunc(n.packets, own); {
 		n.drop(own)
 	}
-	other := func(g dataplane.Flow) bool { return g == f }
-	n.flows, n.waiting = slices.DeleteFunc(n.flows, other), slices.DeleteFunc(n.waiting, other)
+	other := func(g stream) bool { return g == s }
+	n.streams, n.waiting = slices.DeleteFunc(n.streams, other), slices.DeleteFunc(n.waiting, other)
 }
 
 // Whatever is done to it, kept holds the packets that the obvious way holds, in
@@ -70,34 +70,36 @@ func TestKeptAgainstNaive(t *testing.T) {
 			Undecided: rapid.IntRange(0, 3).Draw(t, "undecided"),
 		}
 		k, n := newKept(limits), &naive{limits: limits}
-		flows := make([]dataplane.Flow, 4)
+		flows := make([]dataplane.Flow, 3)
+		var streams []stream
 		for i := range flows {
 			flows[i] = dataplane.Flow{Home: hexAddr(h1), Client: hexAddr(cn), HomePort: 80, ClientPort: uint16(i + 1)}
+			streams = append(streams, coming(flows[i]), sent(flows[i]))
 		}
 		serial := uint32(0)
 		t.Repeat(map[string]func(*rapid.T){
 			"hold": func(t *rapid.T) {
-				f := rapid.SampledFrom(flows).Draw(t, "flow")
-				k.hold(f)
-				n.waiting = slices.DeleteFunc(n.waiting, func(g dataplane.Flow) bool { return g == f })
-				if !slices.Contains(n.flows, f) {
-					n.flows = append(n.flows, f)
+				s := rapid.SampledFrom(streams).Draw(t, "stream")
+				k.hold(s)
+				n.waiting = slices.DeleteFunc(n.waiting, func(g stream) bool { return g == s })
+				if !slices.Contains(n.streams, s) {
+					n.streams = append(n.streams, s)
 				}
 			},
 			"wait": func(t *rapid.T) {
 				f := rapid.SampledFrom(flows).Draw(t, "flow")
-				if k.find(f) != nil {
+				if k.find(coming(f)) != nil {
 					return
 				}
 				if ok := k.wait(f); ok != (len(n.waiting) < limits.Undecided) {
 					t.Fatalf("%d undecided: wait is %v", len(n.waiting), ok)
 				} else if ok {
-					n.waiting = append(n.waiting, f)
+					n.waiting = append(n.waiting, coming(f))
 				}
 			},
 			"add": func(t *rapid.T) {
-				f := rapid.SampledFrom(flows).Draw(t, "flow")
-				q := k.find(f)
+				s := rapid.SampledFrom(streams).Draw(t, "stream")
+				q := k.find(s)
 				if q == nil {
 					return
 				}
@@ -105,23 +107,23 @@ func TestKeptAgainstNaive(t *testing.T) {
 				data := binary.BigEndian.AppendUint32(make([]byte, 0, 4), serial)
 				data = append(data, make([]byte, rapid.IntRange(0, 20).Draw(t, "length"))...)
 				k.add(q, data)
-				n.add(f, data)
+				n.add(s, data)
 			},
 			"end": func(t *rapid.T) {
-				f := rapid.SampledFrom(flows).Draw(t, "flow")
-				if q := k.find(f); q != nil {
+				s := rapid.SampledFrom(streams).Draw(t, "stream")
+				if q := k.find(s); q != nil {
 					k.end(q)
 				}
-				n.end(f)
+				n.end(s)
 			},
 			"pop": func(t *rapid.T) {
-				f := rapid.SampledFrom(flows).Draw(t, "flow")
-				q := k.find(f)
+				s := rapid.SampledFrom(streams).Draw(t, "stream")
+				q := k.find(s)
 				if q == nil {
 					return
 				}
 				got := k.pop(q)
-				i := slices.IndexFunc(n.packets, func(p naivePacket) bool { return p.flow == f })
+				i := slices.IndexFunc(n.packets, func(p naivePacket) bool { return p.stream == s })
 				if i < 0 {
 					if got != nil {
 						t.Fatalf("%x came out of an empty queue", got)
@@ -142,14 +144,14 @@ func TestKeptAgainstNaive(t *testing.T) {
 			"": func(t *rapid.T) {
 				packets, bytes := n.totals(func(naivePacket) bool { return true })
 				if k.packets != packets || k.bytes != bytes || k.dropped != n.dropped || k.undecided != len(n.waiting) ||
-					len(k.queues) != len(n.flows)+len(n.waiting) {
+					len(k.queues) != len(n.streams)+len(n.waiting) {
 					t.Fatalf("%d packets, %d bytes, %d dropped, %d undecided, %d queues; want %d, %d, %d, %d, %d", k.packets, k.bytes,
-						k.dropped, k.undecided, len(k.queues), packets, bytes, n.dropped, len(n.waiting), len(n.flows)+len(n.waiting))
+						k.dropped, k.undecided, len(k.queues), packets, bytes, n.dropped, len(n.waiting), len(n.streams)+len(n.waiting))
 				}
 				i := 0
 				for p := k.oldest; p != nil; p = p.next {
-					if !slices.Equal(p.data, n.packets[i].data) || p.queue.flow != n.packets[i].flow {
-						t.Fatalf("packet %d is %x of %v, want %x of %v", i, p.data, p.queue.flow, n.packets[i].data, n.packets[i].flow)
+					if !slices.Equal(p.data, n.packets[i].data) || p.queue.stream != n.packets[i].stream {
+						t.Fatalf("packet %d is %x of %v, want %x of %v", i, p.data, p.queue.stream, n.packets[i].data, n.packets[i].stream)
 					}
 					i++
 				}
@@ -166,21 +168,68 @@ func TestKeptFind(t *testing.T) {
 	one.HomePort, one.ClientPort = 80, 1
 	two.HomePort, two.ClientPort = 80, 2
 	k := newKept(KeepLimits{FlowPackets: 9, FlowBytes: 99, Packets: 9, Bytes: 99, Undecided: 1})
-	k.hold(client)
+	k.hold(coming(client))
 	if !k.wait(one) || k.wait(two) {
 		t.Fatal("of two undecided flows one has room")
 	}
-	if k.find(one).flow != one || k.find(two).flow != client {
+	if k.find(coming(one)).stream != coming(one) || k.find(coming(two)).stream != coming(client) || k.find(sent(one)) != nil {
 		t.Error("the wrong queue was found")
 	}
-	k.add(k.find(one), []byte("syn"))
-	k.hold(one)
+	k.add(k.find(coming(one)), []byte("syn"))
+	k.hold(coming(one))
 	k.expire(0)
-	if q := k.find(one); q.flow != one || q.undecided || string(k.pop(q)) != "syn" {
+	if q := k.find(coming(one)); q.stream != coming(one) || q.undecided || string(k.pop(q)) != "syn" {
 		t.Error("the SYN did not stay with its flow")
+	}
+	k.hold(sent(client))
+	if k.find(sent(one)).stream != sent(client) || k.find(coming(one)).stream != coming(one) {
+		t.Error("what is sent was taken for what comes")
 	}
 	k.endAll(client.Home)
 	if len(k.queues) != 0 {
 		t.Errorf("%d queues are left", len(k.queues))
+	}
+}
+
+// A packet is found as what comes for its destination, or as what its source sent,
+// and never as the other.
+func TestKeptFindPacket(t *testing.T) {
+	flow := dataplane.Flow{Home: hexAddr(h1), Client: hexAddr(cn)}
+	back := dataplane.Flow{Home: hexAddr(cn), Client: hexAddr(h1)}
+	connection := flow
+	connection.HomePort, connection.ClientPort = 9, 0x1122
+	came, went := packet(t, base("0008", "11", cn, h1)+udp8)[14:], packet(t, base("0008", "11", h1, cn)+"0009112200081234")[14:]
+	for name, c := range map[string]struct {
+		held       []stream
+		came, went stream // where they belong; zero: nowhere
+	}{
+		"nothing":         {held: nil},
+		"coming":          {held: []stream{coming(flow)}, came: coming(flow)},
+		"sent":            {held: []stream{sent(flow)}, went: sent(flow)},
+		"both":            {held: []stream{coming(flow), sent(flow)}, came: coming(flow), went: sent(flow)},
+		"connections":     {held: []stream{coming(flow), sent(connection), sent(flow)}, came: coming(flow), went: sent(connection)},
+		"the other round": {held: []stream{coming(back), sent(back)}, came: sent(back), went: coming(back)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKept(KeepLimits{FlowPackets: 9, FlowBytes: 99, Packets: 9, Bytes: 99})
+			for _, s := range c.held {
+				k.hold(s)
+			}
+			for _, p := range []struct {
+				packet []byte
+				want   stream
+			}{{came, c.came}, {went, c.went}} {
+				q, ok := k.findPacket(p.packet)
+				if q == nil {
+					q = &queue{}
+				}
+				if !ok || q.stream != p.want {
+					t.Errorf("found %v, %v, want %v", q.stream, ok, p.want)
+				}
+			}
+		})
+	}
+	if _, ok := newKept(KeepLimits{}).findPacket(came[:39]); ok {
+		t.Error("found a queue of half a header")
 	}
 }

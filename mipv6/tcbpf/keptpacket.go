@@ -100,8 +100,8 @@ func inSequence(packets [][]byte) [][]byte {
 	return packets
 }
 
-// segmentOf tells the connection and the sequence number of a TCP segment that
-// came for a contact address.
+// segmentOf tells the connection and the sequence number of a TCP segment; of one
+// that a contact address sent, the connection as the other end has it.
 func segmentOf(packet []byte) (f dataplane.Flow, sequence uint32, ok bool) {
 	f, ok = flowOf(packet)
 	if !ok || !f.IsConnection() || packet[6] != protocolTCP || len(packet) < ipv6Length+8 {

@@ -102,8 +102,16 @@ func FuzzKeptPacket(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= offloadLength {
-			if flow, ok := flowOf(b[offloadLength:]); ok && (flow.HomePort == 0) != (flow.ClientPort == 0) {
+			flow, ok := flowOf(b[offloadLength:])
+			if (flow.HomePort == 0) != (flow.ClientPort == 0) {
 				t.Errorf("half a connection: %v", flow)
+			}
+			k := newKept(KeepLimits{FlowPackets: 1, FlowBytes: 1, Packets: 1, Bytes: 1})
+			if ok {
+				k.hold(sent(outgoingFlowOf(b[offloadLength:]).ClientFlow()))
+			}
+			if q, found := k.findPacket(b[offloadLength:]); found != ok || ok && q == nil {
+				t.Errorf("found %v of a packet whose flow is paused", q)
 			}
 		}
 		length := len(b)
@@ -121,10 +129,16 @@ func FuzzKeptPacket(f *testing.F) {
 }
 
 // Segments are let go in the order of their sequence numbers, across the end of
-// the numbers too; all else stays in its place.
+// the numbers too; all else stays in its place. So are those that a contact address
+// sent.
 func TestInSequence(t *testing.T) {
+	t.Run("came", func(t *testing.T) { testInSequence(t, cn, h1) })
+	t.Run("sent", func(t *testing.T) { testInSequence(t, h1, cn) })
+}
+
+func testInSequence(t *testing.T, from, to string) {
 	kept := func(next, body string) []byte {
-		return append(offload(0, 0), packet(t, base("0014", next, cn, h1)+body)[14:]...)
+		return append(offload(0, 0), packet(t, base("0014", next, from, to)+body)[14:]...)
 	}
 	segment := func(port, sequence string) []byte {
 		return kept("06", port+"0009"+sequence+"00000000"+"50100000"+"00000000")

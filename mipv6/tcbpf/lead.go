@@ -169,7 +169,7 @@ func (s *flow) wanted(flags routeFlags) mapRoute {
 		Slot:       s.slot,
 		Kind:       uint8(s.Kind),
 		Via:        uint8(s.Via),
-		Keep:       s.keeping,
+		Keep:       s.toKeeper,
 		OwnNextHop: bit(flags&flagOwn != 0),
 		Redirect:   bit(flags&flagRedirect != 0),
 	}

@@ -33,7 +33,7 @@ type mapRoute struct {
 	Peer, From, Gateway address
 	Slot                uint32
 	Kind, Via           uint8
-	Keep                keeping
+	Keep                toKeeper
 	OwnNextHop          uint8
 	Redirect            uint8
 	Pad                 [3]uint8
@@ -64,7 +64,9 @@ func (m *mapRoute) route() dataplane.Route {
 		Via:  dataplane.RouteKind(m.Via),
 		Peer: m.Peer.addr(),
 		From: m.From.addr(),
-		Keep: m.Keep == keepReturned || m.Keep == keepAll && dataplane.RouteKind(m.Kind) == dataplane.Held,
+		// What is drained (see keepEnds) is not the route's.
+		Keep:  m.Keep&keepReturned != 0 || m.Keep&keepAll != 0 && dataplane.RouteKind(m.Kind) == dataplane.Held,
+		Pause: m.Keep == keepSent,
 	}
 }
 

@@ -35,7 +35,7 @@ func declared(f dataplane.Flow, r dataplane.Route, steer ...uint16) func(testing
 		if !f.Home.IsValid() {
 			return
 		}
-		state := flow{Route: r, keeping: whatIsKept(r, false)}
+		state := flow{Route: r, toKeeper: whatIsKept(r)}
 		check(t, put(p.Routes, flowKey(f), state.wanted(0)))
 	}
 }
@@ -62,6 +62,7 @@ func TestProgramsRelay(t *testing.T) {
 	handedOn := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, From: hexAddr(cx)})
 	chain := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: dataplane.Relayed, From: hexAddr(cx)})
 	relayed := declared(all, dataplane.Route{Kind: dataplane.Relayed, Peer: peer})
+	paused := declared(all, dataplane.Route{Kind: dataplane.RelayTo, Peer: peer, Via: dataplane.Optimised, From: hexAddr(cx), Pause: true})
 	tunnel := func(src, dst, inner string) string {
 		length := len(inner) / 2
 		return "60012345" + hex.EncodeToString([]byte{byte(length >> 8), byte(length)}) + "2940" + src + dst + inner
@@ -110,6 +111,9 @@ func TestProgramsRelay(t *testing.T) {
 		{"held, of a stranger", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true, Peer: peer, From: hexAddr(ha)}), false, tunnel(cx, c1, fromClient), drop, ""},
 		{"direct out", declared(all, dataplane.Route{Kind: dataplane.Direct}), true, fromContact, pass, same},
 		{"direct, relayed in", declared(all, dataplane.Route{Kind: dataplane.Direct, Peer: peer}), false, tunnel(pe, c1, fromClient), pass, fromClient},
+		{"optimised, relayed in", declared(all, dataplane.Route{Kind: dataplane.Optimised, Peer: peer}), false, tunnel(pe, c1, fromClient), pass, fromClient},
+		{"optimised, relayed in by somebody else", declared(all, dataplane.Route{Kind: dataplane.Optimised, Peer: peer}), false, tunnel(cx, c1, fromClient), drop, ""},
+		{"optimised, sent in by its relay", declared(all, dataplane.Route{Kind: dataplane.Optimised, Peer: peer}), false, tunnel(pe, c1, fromContact), drop, ""},
 		{"direct without relay", declared(all, dataplane.Route{Kind: dataplane.Direct}), false, tunnel(pe, c1, fromClient), drop, ""},
 
 		// Served by the peer, relayed here.
@@ -177,6 +181,20 @@ func TestProgramsRelay(t *testing.T) {
 		{"kept, native", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true}), false, fromClient, drop, ""},
 		{"kept, Mobility Header", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true}), false, tunnel(ha, c1, base("0008", "87", cn, h1)+mh), pass, base("0008", "87", cn, h1) + mh},
 		{"kept, what we send", declared(all, dataplane.Route{Kind: dataplane.Held, Keep: true}), true, fromContact, drop, ""},
+
+		// Paused: what the peer sends to the TUN interface, as the contact address sent it.
+		{"paused, from the peer", paused, false, tunnel(pe, c1, fromContact), redirected, base63("0008", "11", h1, cn) + udp8},
+		{"paused, from the peer before", paused, false, tunnel(cx, c1, fromContact), redirected, base63("0008", "11", h1, cn) + udp8},
+		{"paused, tunnel with options", paused, false, base("0038", "3c", pe, c1) + limit + fromContact, redirected, base63("0008", "11", h1, cn) + udp8},
+		{"paused, hop-by-hop first", paused, false, tunnel(pe, c1, base("0010", "00", h1, cn)+"1100050200000100"+udp8), redirected,
+			base63("0010", "00", h1, cn) + "1100050200000100" + udp8},
+		{"paused, to the peer", paused, false, tunnel(ha, c1, fromClient), redirected, tunnel(c1, pe, hopped)},
+		{"paused, to the peer, route optimised", paused, false, base("0020", "2b", cn, c1) + "11" + rh2 + udp8, redirected, tunnel(c1, pe, hopped)},
+		{"paused, from a stranger", paused, false, tunnel(ha, c1, fromContact), drop, ""},
+		{"paused, Mobility Header from the peer", paused, false, tunnel(pe, c1, base("0008", "87", h1, cn)+mh), drop, ""},
+		{"paused, Mobility Header to us", paused, false, tunnel(ha, c1, base("0008", "87", cn, h1)+mh), pass, base("0008", "87", cn, h1) + mh},
+		{"paused, no hop left", paused, false, tunnel(pe, c1, "6001234500081101"+h1+cn+udp8), drop, ""},
+		{"paused, sent here", paused, true, fromContact, drop, ""},
 
 		// Steered: to the TUN interface, tunnel and all.
 		{"SYN", declared(dataplane.Flow{}, dataplane.Route{}, 80, 9), false, tunnel(ha, c1, base("0014", "06", cn, h1)+syn), redirected, same},

@@ -26,7 +26,7 @@ type Config struct {
 	// MaxRoutes and MaxBindings bound flows with a route and binding cache
 	// entries, default 1,048,576 each; MaxTunnels home agent bindings, default 65,536.
 	MaxRoutes, MaxBindings, MaxTunnels int
-	// Keep bounds what is kept of held flows (dataplane.Route.Keep), and how many
+	// Keep bounds what is kept of flows (dataplane.Route.Keep and Pause), and how many
 	// SYNs may wait for a decision (dataplane.Contact.Steer).
 	Keep tcbpf.KeepLimits
 	// MaxEvents bounds the channel of Events; default 256.

@@ -48,10 +48,10 @@ struct flow {
 enum route_kind { TUNNELLED = 0, OPTIMISED = 1, HELD = 2, RELAYED = 3, RELAY_TO = 4, DIRECT = 5 };
 
 /*
- * What of a route goes to the keeper, whatever kind says of it: all that comes in,
- * or what peer gives back, to whom the rest is relayed.
+ * What of a route goes to the keeper, whatever kind says of it: all that comes in;
+ * what peer gives back, to whom the rest is relayed; what peer sends in the flow.
  */
-enum keep { KEEP_NOTHING = 0, KEEP_ALL = 1, KEEP_RETURNED = 2 };
+enum keep { KEEP_ALL = 1, KEEP_RETURNED = 2, KEEP_SENT = 4 };
 
 struct route {
 	struct address peer;    /* the replica that relays to us, or that we relay to */
@@ -60,7 +60,7 @@ struct route {
 	__u32 slot;             /* its stamp's place in stamps */
 	__u8 kind;
 	__u8 via;          /* RELAY_TO: how the peer's packets go on */
-	__u8 keep;         /* enum keep */
+	__u8 keep;         /* of enum keep, or-ed */
 	__u8 own_next_hop; /* 1: the routing table sends this client's packets another way than the home agent's */
 	__u8 redirect;     /* 1: and another way than this connection's */
 	__u8 pad[3];

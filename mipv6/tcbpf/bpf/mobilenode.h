@@ -100,7 +100,7 @@ inline int mobile_routing_header(struct __sk_buff *skb, struct ipv6 *h, const st
 		r = 0; /* signalling is ours, also what frees a held flow */
 	if (r) {
 		touch_route(r);
-		kept = r->keep == KEEP_ALL;
+		kept = r->keep & KEEP_ALL;
 		if (r->kind == HELD && !kept)
 			return drop(HELD_IN);
 		if ((kept || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
@@ -162,7 +162,7 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 	}
 	if (r) {
 		touch_route(r);
-		kept = r->keep == KEEP_ALL || (r->keep == KEEP_RETURNED && equal(&outer->source, &r->peer));
+		kept = (r->keep & KEEP_ALL) || ((r->keep & KEEP_RETURNED) && equal(&outer->source, &r->peer));
 		if (r->kind == HELD && !kept)
 			return drop(HELD_IN);
 		if ((kept || r->kind == RELAY_TO) && skb->pkt_type != PACKET_HOST)
@@ -183,7 +183,7 @@ inline int mobile_tunnelled_in(struct __sk_buff *skb, struct ipv6 *outer, struct
 	return PASS;
 }
 
-/* What the daemon kept comes back, to be delivered here or sent on. */
+/* What came and the daemon kept comes back, to be delivered here or sent on. */
 inline int mobile_release(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c)
 {
 	struct flow flow = {.home = h->destination, .client = h->source};

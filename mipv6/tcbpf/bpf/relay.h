@@ -106,6 +106,35 @@ inline int speaks(const struct route *r, const struct address *replica)
 	return equal(&r->peer, replica) || (r->via != RELAYED && equal(&r->from, replica));
 }
 
+/* Whether what the peer of a route sends goes on in another tunnel, and in which. */
+inline int goes_tunnelled(const struct ipv6 *h, const struct contact *c, const struct route *r, struct ends *tunnel)
+{
+	tunnel->source = c->care_of;
+	tunnel->destination = r->via == RELAYED ? r->from : c->home_agent;
+	/* As in mobile_egress: before these headers the option may not stand. */
+	return r->via == TUNNELLED || r->via == RELAYED ||
+	       (r->via == OPTIMISED && (h->next_header == HOP_BY_HOP || h->next_header == ROUTING));
+}
+
+/* Sends on without a tunnel what the peer of a route sent. */
+function int speak(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c, const struct route *r)
+{
+	struct home_address_header ext;
+
+	if (r->via == OPTIMISED) {
+		ext = home_address_option(h->next_header, &h->source);
+		h->source = c->care_of;
+		if (insert_extension(skb, h, &ext, DESTINATION_OPTIONS, 0) != PASS)
+			return DROP;
+	} else {
+		skb->mark = SENT_ON;
+	}
+	count(RELAY_FROM_PEER);
+	if (beside_kernel && r->via == DIRECT) /* the contact address's own routes lead into the tunnel */
+		return send_by(skb, &r->gateway);
+	return send_on(skb);
+}
+
 /*
  * A packet in a tunnel to us whose source is a contact address of ours: the
  * replica that serves the flow sent it. A stranger's, or one of a flow that is not
@@ -114,20 +143,17 @@ inline int speaks(const struct route *r, const struct address *replica)
 inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv6 *inner, __u32 size, const struct contact *c)
 {
 	struct flow flow = {.home = inner->source, .client = inner->destination};
-	struct ends to = {.source = c->care_of, .destination = c->home_agent};
 	struct route *r = outgoing_route(skb, c, &flow, size + IPV6_LENGTH, inner->next_header);
-	struct home_address_header ext;
+	struct ends to;
+	int kept;
 
 	if (!r || r->kind != RELAY_TO || !speaks(r, &outer->source) || skb->pkt_type != PACKET_HOST ||
 	    upper_layer(skb, size + IPV6_LENGTH, inner->next_header) == MOBILITY ||
 	    neighbour_discovery(skb, size + IPV6_LENGTH, inner->next_header))
 		return drop(DROP_FOREIGN_TUNNEL);
 	hear_route(r);
-	if (r->via == RELAYED)
-		to.destination = r->from;
-	/* As in mobile_egress: before these headers the option may not stand. */
-	if (r->via == TUNNELLED || r->via == RELAYED ||
-	    (r->via == OPTIMISED && (inner->next_header == HOP_BY_HOP || inner->next_header == ROUTING))) {
+	kept = r->keep & KEEP_SENT;
+	if (!kept && goes_tunnelled(inner, c, r, &to)) {
 		if (change_tunnel(skb, outer, inner, size, &to) != PASS)
 			return DROP;
 		count(RELAY_FROM_PEER);
@@ -139,16 +165,22 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 		return drop(DROP_ROOM);
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;
-	if (r->via == OPTIMISED) {
-		ext = home_address_option(inner->next_header, &inner->source);
-		inner->source = c->care_of;
-		if (insert_extension(skb, inner, &ext, DESTINATION_OPTIONS, 0) != PASS)
-			return DROP;
-	} else {
-		skb->mark = SENT_ON;
-	}
+	return kept ? keep() : speak(skb, inner, c, r);
+}
+
+/* What a peer sent and the daemon kept comes back, to be sent on. Its hop was counted when it came. */
+inline int release_sent(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c)
+{
+	struct flow flow = {.home = h->source, .client = h->destination};
+	struct route *r = outgoing_route(skb, c, &flow, IPV6_LENGTH, h->next_header);
+	struct ends to;
+
+	if (!r || r->kind != RELAY_TO)
+		return drop(DROP_FOREIGN_TUNNEL);
+	if (!goes_tunnelled(h, c, r, &to))
+		return speak(skb, h, c, r);
+	if (encapsulate(skb, h, &to.source, &to.destination) != PASS)
+		return DROP;
 	count(RELAY_FROM_PEER);
-	if (beside_kernel && r->via == DIRECT) /* the contact address's own routes lead into the tunnel */
-		return send_by(skb, &r->gateway);
 	return send_on(skb);
 }

@@ -122,9 +122,12 @@ int vanycast_release(struct __sk_buff *skb)
 	if (!load_ipv6(skb, &h))
 		return DROP;
 	c = bpf_map_lookup_elem(&contacts, &h.destination);
-	if (!c || c->gone)
-		return drop(DROP_NATIVE);
-	return mobile_release(skb, &h, c);
+	if (c && !c->gone)
+		return mobile_release(skb, &h, c);
+	c = bpf_map_lookup_elem(&contacts, &h.source);
+	if (c && !c->gone)
+		return release_sent(skb, &h, c);
+	return drop(DROP_NATIVE);
 }
 
 /* The egress of the kernel's tunnel to a home agent. */
