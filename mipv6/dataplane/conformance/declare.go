@@ -113,13 +113,16 @@ func furtherRoutes(has dataplane.Features) map[dataplane.Flow]dataplane.Route {
 	if has.Relay {
 		routes[client(1)] = dataplane.Route{Kind: dataplane.Relayed, Peer: nearAddr}
 		routes[client(2)] = dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: dataplane.Optimised, From: legacyAddr}
-		routes[client(3)] = dataplane.Route{Kind: dataplane.Optimised, From: nearAddr}
+		routes[client(3)] = dataplane.Route{Kind: dataplane.Optimised, Peer: legacyAddr, From: nearAddr}
 	}
 	if has.Direct {
 		routes[client(4)] = dataplane.Route{Kind: dataplane.Direct}
 	}
 	if has.Keep {
 		routes[client(5)] = dataplane.Route{Kind: dataplane.Held, Keep: true}
+	}
+	if has.Keep && has.Relay {
+		routes[client(7)] = dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Pause: true}
 	}
 	if has.Connections {
 		connection := flow // of a client with a route of its own
