@@ -56,22 +56,29 @@ func newKeeping(t *testing.T, limits tcbpf.KeepLimits) *keeping {
 func (k *keeping) send(t *testing.T, client netip.AddrPort, texts string) {
 	t.Helper()
 	for _, c := range []byte(texts) {
-		datagram := []byte{byte(client.Port() >> 8), byte(client.Port()), 0, 9, 0, 9, 0, 0, c}
-		inner := mipv6.Packet{Src: client.Addr(), Dst: home, HopLimit: 64, NextHeader: 17, Payload: datagram}
-		sum := mipv6.Checksum(datagram, 17, client.Addr(), home)
-		datagram[6], datagram[7] = byte(sum>>8), byte(sum)
-		b, err := inner.MarshalBinary()
-		if err != nil {
-			t.Fatal(err)
-		}
-		outer := mipv6.Packet{Src: agent, Dst: careOf, HopLimit: 64, NextHeader: 41, Payload: b}
-		if b, err = outer.MarshalBinary(); err != nil {
-			t.Fatal(err)
-		}
+		b := tunnelled(t, agent, client, netip.AddrPortFrom(home, 9), c)
 		if err := k.agent.Do(func() error { return sendRaw(b) }); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// tunnelled is a datagram of one byte in a tunnel to the replica.
+func tunnelled(t *testing.T, by netip.Addr, from, to netip.AddrPort, c byte) []byte {
+	t.Helper()
+	datagram := []byte{byte(from.Port() >> 8), byte(from.Port()), byte(to.Port() >> 8), byte(to.Port()), 0, 9, 0, 0, c}
+	sum := mipv6.Checksum(datagram, 17, from.Addr(), to.Addr())
+	datagram[6], datagram[7] = byte(sum>>8), byte(sum)
+	inner := mipv6.Packet{Src: from.Addr(), Dst: to.Addr(), HopLimit: 64, NextHeader: 17, Payload: datagram}
+	b, err := inner.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := mipv6.Packet{Src: by, Dst: careOf, HopLimit: 64, NextHeader: 41, Payload: b}
+	if b, err = outer.MarshalBinary(); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // kept waits until so many packets were kept or given up.

@@ -47,6 +47,7 @@ func declareAll(p dataplane.Plane) error {
 		p.SetRoute(dataplane.Flow{Home: home, Client: neighbor}, dataplane.Route{Kind: dataplane.Optimised}),
 		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::1")}, dataplane.Route{Kind: dataplane.RelayTo, Peer: neighbor}),
 		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::2")}, dataplane.Route{Kind: dataplane.Held, Keep: true}),
+		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::4")}, dataplane.Route{Kind: dataplane.RelayTo, Peer: neighbor, Pause: true}),
 		p.SetRoute(dataplane.Flow{Home: home, Client: at("2001:db8:a::3"), HomePort: 80, ClientPort: 1}, dataplane.Route{Kind: dataplane.Relayed, Peer: neighbor}),
 		p.SetBinding(dataplane.Binding{Local: careOf, Home: at("2001:db8:9::3"), CareOf: neighbor}),
 		p.SetTunnel(dataplane.Tunnel{Home: at("2001:db8:9::4"), CareOf: neighbor, HomeAgent: careOf}),
