@@ -53,7 +53,7 @@ func silent(t *testing.T, c net.PacketConn) {
 	}
 	var b [64]byte
 	if n, from, err := c.ReadFrom(b[:]); err == nil {
-		t.Fatalf("%d bytes came from %v while the flow was held", n, from)
+		t.Fatalf("%d bytes came from %v while nothing should", n, from)
 	}
 }
 

@@ -89,7 +89,7 @@ inline int send_by(struct __sk_buff *skb, const struct address *gateway)
 	return bpf_redirect_neigh(interface_index, &to, sizeof(to), 0);
 }
 
-/* Gives a packet to the daemon, which keeps it until its flow has a route that delivers. */
+/* Gives a packet to the daemon, which keeps it until its flow's route lets it go. */
 inline int keep(void)
 {
 	if (!keeper_index)
