@@ -3,7 +3,6 @@ package tcbpf
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
 )
@@ -72,42 +71,6 @@ func portsOf(next byte, body []byte) (source, destination uint16, ok bool) {
 		}
 	}
 	return 0, 0, false
-}
-
-// inSequence puts the TCP segments of each connection in the order of their
-// sequence numbers, in the places that they have together. What was kept may have
-// come by two ways of different length, and a receiver that sees later segments first
-// takes the others for lost.
-func inSequence(packets [][]byte) [][]byte {
-	type place struct {
-		at       int
-		sequence uint32
-		data     []byte
-	}
-	connections := map[dataplane.Flow][]place{}
-	for i, b := range packets {
-		if f, sequence, ok := segmentOf(b[offloadLength:]); ok {
-			connections[f] = append(connections[f], place{i, sequence, b})
-		}
-	}
-	for _, c := range connections {
-		sorted := slices.Clone(c)
-		slices.SortStableFunc(sorted, func(a, b place) int { return int(int32(a.sequence - b.sequence)) })
-		for i, p := range c {
-			packets[p.at] = sorted[i].data
-		}
-	}
-	return packets
-}
-
-// segmentOf tells the connection and the sequence number of a TCP segment; of one
-// that a contact address sent, the connection as the other end has it.
-func segmentOf(packet []byte) (f dataplane.Flow, sequence uint32, ok bool) {
-	f, ok = flowOf(packet)
-	if !ok || !f.IsConnection() || packet[6] != protocolTCP || len(packet) < ipv6Length+8 {
-		return f, 0, false
-	}
-	return f, binary.BigEndian.Uint32(packet[ipv6Length+4:]), true
 }
 
 // steeredSYN takes the tunnel off a SYN that the program sent for a decision, in

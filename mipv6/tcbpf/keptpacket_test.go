@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
@@ -110,6 +112,7 @@ func FuzzKeptPacket(f *testing.F) {
 			if ok {
 				k.hold(sent(outgoingFlowOf(b[offloadLength:]).ClientFlow()))
 			}
+			inSequence([][]byte{bytes.Clone(b)})
 			if q, found := k.findPacket(b[offloadLength:]); found != ok || ok && q == nil {
 				t.Errorf("found %v of a packet whose flow is paused", q)
 			}
@@ -134,6 +137,34 @@ func FuzzKeptPacket(f *testing.F) {
 func TestInSequence(t *testing.T) {
 	t.Run("came", func(t *testing.T) { testInSequence(t, cn, h1) })
 	t.Run("sent", func(t *testing.T) { testInSequence(t, h1, cn) })
+}
+
+// What was sent again stays behind what was sent before it, or that would be
+// dropped for its timestamp.
+func TestInSequenceAgain(t *testing.T) {
+	segment := func(sequence, options string) []byte {
+		offset := fmt.Sprintf("%x", 5+len(options)/8)
+		length := fmt.Sprintf("%04x", 20+len(options)/2)
+		return append(offload(0, 0), packet(t, base(length, "06", cn, h1)+"11220009"+sequence+"00000000"+offset+"010"+"000000000000"+options)[14:]...)
+	}
+	stamp := func(value string) string { return "0101080a" + value + "00000001" }
+	a, b, c := segment("00000001", stamp("fffffffe")), segment("00000005", stamp("fffffffe")), segment("00000009", stamp("00000001"))
+	again := segment("00000001", stamp("00000002"))
+	plain := segment("00000002", "")
+	cut := segment("00000003", "0a0a0801")
+	for name, k := range map[string]struct{ kept, want [][]byte }{
+		"sent again":            {[][]byte{b, c, again, a}, [][]byte{a, b, c, again}},
+		"not all have one":      {[][]byte{b, c, again, plain}, [][]byte{again, plain, b, c}},
+		"options run on":        {[][]byte{b, cut, again}, [][]byte{again, cut, b}},
+		"neither has one":       {[][]byte{plain, cut}, [][]byte{plain, cut}},
+	} {
+		got := inSequence(slices.Clone(k.kept))
+		for i := range k.want {
+			if !bytes.Equal(got[i], k.want[i]) {
+				t.Errorf("%s: packet %d is % x, want % x", name, i, got[i], k.want[i])
+			}
+		}
+	}
 }
 
 func testInSequence(t *testing.T, from, to string) {
