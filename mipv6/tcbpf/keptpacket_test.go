@@ -153,10 +153,10 @@ func TestInSequenceAgain(t *testing.T) {
 	plain := segment("00000002", "")
 	cut := segment("00000003", "0a0a0801")
 	for name, k := range map[string]struct{ kept, want [][]byte }{
-		"sent again":            {[][]byte{b, c, again, a}, [][]byte{a, b, c, again}},
-		"not all have one":      {[][]byte{b, c, again, plain}, [][]byte{again, plain, b, c}},
-		"options run on":        {[][]byte{b, cut, again}, [][]byte{again, cut, b}},
-		"neither has one":       {[][]byte{plain, cut}, [][]byte{plain, cut}},
+		"sent again":       {[][]byte{b, c, again, a}, [][]byte{a, b, c, again}},
+		"not all have one": {[][]byte{b, c, again, plain}, [][]byte{again, plain, b, c}},
+		"options run on":   {[][]byte{b, cut, again}, [][]byte{again, cut, b}},
+		"neither has one":  {[][]byte{plain, cut}, [][]byte{plain, cut}},
 	} {
 		got := inSequence(slices.Clone(k.kept))
 		for i := range k.want {
