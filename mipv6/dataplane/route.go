@@ -85,11 +85,12 @@ type Route struct {
 	// RelayTo flow what Peer gives back is kept, and Peer must be From: it is about to
 	// hand us the flow, and has frozen it already.
 	Keep bool
-	// Pause: what Peer of a RelayTo flow (and From, where it may speak) sends is kept,
-	// within the same bounds, while what comes goes to Peer; it goes on first, as the new
-	// Via says, in the same order as of Keep, when the route is RelayTo without Pause. If
-	// it becomes of another kind, or is removed, what was kept so is given up. Hearer
-	// takes it for sent on.
+	// Pause: what is sent to the client is kept, within the same bounds: of a RelayTo
+	// flow what Peer sends (and From, where it may speak), of a Relayed one what this host
+	// does. What comes goes its way. When there is a route without Pause, what was kept
+	// goes first, as that says, in the same order as of Keep. It is given up if the flow
+	// is served by another than before, or held, or has no route of its own any more.
+	// Hearer takes it for sent on.
 	Pause bool
 }
 

@@ -29,7 +29,7 @@ func TestRouteCheck(t *testing.T) {
 		"tunnelled and paused":           {Route{Pause: true}, ErrRoute},
 		"optimised and paused":           {Route{Kind: Optimised, Peer: peer, Pause: true}, ErrRoute},
 		"held and paused":                {Route{Kind: Held, Peer: peer, Pause: true}, ErrRoute},
-		"relayed and paused":             {Route{Kind: Relayed, Peer: peer, Pause: true}, ErrRoute},
+		"relayed and paused":             {Route{Kind: Relayed, Peer: peer, Pause: true}, nil},
 		"direct and paused":              {Route{Kind: Direct, Peer: peer, Pause: true}, ErrRoute},
 	} {
 		if err := c.route.Check(); !errors.Is(err, c.want) {

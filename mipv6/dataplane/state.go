@@ -53,7 +53,7 @@ func (r Route) Check() error {
 		return fmt.Errorf("%v via %v: %w", r.Kind, r.Via, ErrRoute)
 	case r.Keep && r.Kind != Held && (r.Kind != RelayTo || r.From != r.Peer):
 		return fmt.Errorf("%v with keep: %w", r.Kind, ErrRoute)
-	case r.Pause && (r.Kind != RelayTo || r.Keep):
+	case r.Pause && (r.Keep || !relays):
 		return fmt.Errorf("%v with pause: %w", r.Kind, ErrRoute)
 	}
 	optional := func(role string, a netip.Addr) error {

@@ -73,7 +73,7 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 	if r.Pause {
 		p.keeper.hold(sent(f))
 	}
-	ends := endsOfKeeping(r, had)
+	ends := endsOfKeeping(old.Route, r, had)
 	// What was kept goes first: until it has, what comes, or is sent, is kept behind it.
 	state.toKeeper = whatIsKept(r) | ends.drained()
 	if state.Kind != r.Kind || state.Peer != r.Peer {
@@ -98,7 +98,11 @@ func (p *Plane) setFlow(f dataplane.Flow, r dataplane.Route) error {
 		state.Route, state.toKeeper = old.Route, old.toKeeper
 		return errors.Join(err, p.mirrorFlow(c, f, state)) // what was declared before still stands
 	}
-	return p.endKeeping(f, state, ends)
+	err = p.endKeeping(f, state, ends)
+	if r.Pause && ends.sent == keepDiscards {
+		p.keeper.hold(sent(f)) // another's
+	}
+	return err
 }
 
 // declare makes the flow known, if it is not, with a stamp and, for a connection,

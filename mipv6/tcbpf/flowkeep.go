@@ -44,8 +44,9 @@ const (
 // keepEnds are those of both directions of a flow.
 type keepEnds struct{ coming, sent keepEnd }
 
-// endsOfKeeping is what a flow's new route says of what is kept of it.
-func endsOfKeeping(r dataplane.Route, had keeping) (e keepEnds) {
+// endsOfKeeping is what a flow's new route says of what is kept of it; before is the
+// old one.
+func endsOfKeeping(before, r dataplane.Route, had keeping) (e keepEnds) {
 	switch {
 	case !had.coming || r.Keep:
 	case r.Kind == dataplane.Held:
@@ -56,11 +57,11 @@ func endsOfKeeping(r dataplane.Route, had keeping) (e keepEnds) {
 		e.coming = keepReleases
 	}
 	switch {
-	case !had.sent || r.Pause:
-	case r.Kind == dataplane.RelayTo:
+	case !had.sent:
+	case r.Kind == dataplane.Held, (r.Kind == dataplane.RelayTo) != (before.Kind == dataplane.RelayTo):
+		e.sent = keepDiscards // whoever sent it serves the flow no more
+	case !r.Pause:
 		e.sent = keepReleases
-	default: // whoever sent it serves the flow no more
-		e.sent = keepDiscards
 	}
 	return e
 }

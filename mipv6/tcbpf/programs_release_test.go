@@ -60,7 +60,11 @@ func TestProgramsRelease(t *testing.T) {
 		{"still paused", route(paused), went, redirected, base63("0020", "3c", c1, cn) + "11" + hao + udp8},
 		{"sent, no route", declared(dataplane.Flow{}, dataplane.Route{}), went, drop, ""},
 		{"sent, held", route(dataplane.Route{Kind: dataplane.Held}), went, drop, ""},
-		{"sent, served here", route(dataplane.Route{Kind: dataplane.Optimised, Peer: peer}), went, drop, ""},
+		{"our own, optimised", route(dataplane.Route{Kind: dataplane.Optimised, Peer: peer}), went, redirected, base63("0020", "3c", c1, cn) + "11" + hao + udp8},
+		{"our own, optimised, hop-by-hop first", route(dataplane.Route{Kind: dataplane.Optimised}), hopFirst, redirected, tunnel(c1, ha, hopFirst)},
+		{"our own, tunnelled", route(dataplane.Route{Kind: dataplane.Tunnelled, Peer: peer}), went, redirected, tunnel(c1, ha, went)},
+		{"our own, relayed", route(dataplane.Route{Kind: dataplane.Relayed, Peer: peer}), went, redirected, tunnel(c1, pe, went)},
+		{"our own, direct", route(dataplane.Route{Kind: dataplane.Direct, Peer: peer}), went, redirected, same},
 		{"of nobody", route(to(dataplane.Optimised)), base63("0008", "11", h2, cn) + udp8, drop, ""},
 		{"contact gone", func(t testing.TB, p *programs) {
 			check(t, put(p.Contacts, mapAddress(hexAddr(h1)), mapContact{CareOf: mapAddress(hexAddr(c1)), Gone: 1}))

@@ -73,6 +73,8 @@ func Run(t *testing.T, b Backend) {
 		{"PauseBounds", testPauseBounds},
 		{"PauseBulk", testPauseBulk},
 		{"PauseStrangers", testPauseStrangers},
+		{"PauseOwn", testPauseOwn},
+		{"PauseOwnBulk", testPauseOwnBulk},
 		{"OptimisedRelayed", testOptimisedRelayed},
 		{"Steer", testSteer},
 		{"SteerFlood", testSteerFlood},

@@ -49,7 +49,8 @@ enum route_kind { TUNNELLED = 0, OPTIMISED = 1, HELD = 2, RELAYED = 3, RELAY_TO 
 
 /*
  * What of a route goes to the keeper, whatever kind says of it: all that comes in;
- * what peer gives back, to whom the rest is relayed; what peer sends in the flow.
+ * what peer gives back, to whom the rest is relayed; what who serves the flow sends,
+ * peer or this host.
  */
 enum keep { KEEP_ALL = 1, KEEP_RETURNED = 2, KEEP_SENT = 4 };
 

@@ -55,6 +55,8 @@ inline int mobile_egress(struct __sk_buff *skb, struct ipv6 *h, const struct con
 		return drop(HELD_OUT);
 	if (kind == RELAY_TO)
 		return drop(DROP_NOT_OWNER);
+	if (r && (r->keep & KEEP_SENT) && kind == r->kind)
+		return keep_own(skb);
 	/* Before these headers the option may not stand (section 6.3): the tunnel is always right. */
 	if (kind == OPTIMISED && (h->next_header == HOP_BY_HOP || h->next_header == ROUTING))
 		kind = TUNNELLED;

@@ -23,6 +23,8 @@ inline int mobile_mouth(struct __sk_buff *skb, struct ipv6 *h, const struct cont
 		return drop(HELD_OUT);
 	if (r->kind == RELAY_TO)
 		return drop(DROP_NOT_OWNER);
+	if (r->keep & KEEP_SENT)
+		return keep_own(skb);
 	if (r->kind == RELAYED) {
 		if (encapsulate(skb, h, &c->care_of, &r->peer) != PASS)
 			return DROP;

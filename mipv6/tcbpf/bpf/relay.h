@@ -106,22 +106,22 @@ inline int speaks(const struct route *r, const struct address *replica)
 	return equal(&r->peer, replica) || (r->via != RELAYED && equal(&r->from, replica));
 }
 
-/* Whether what the peer of a route sends goes on in another tunnel, and in which. */
-inline int goes_tunnelled(const struct ipv6 *h, const struct contact *c, const struct route *r, struct ends *tunnel)
+/* Whether what goes on in this way (enum route_kind) goes in a tunnel, and in which: relay is the other end of RELAYED. */
+inline int goes_tunnelled(const struct ipv6 *h, const struct contact *c, __u32 way, const struct address *relay, struct ends *tunnel)
 {
 	tunnel->source = c->care_of;
-	tunnel->destination = r->via == RELAYED ? r->from : c->home_agent;
+	tunnel->destination = way == RELAYED ? *relay : c->home_agent;
 	/* As in mobile_egress: before these headers the option may not stand. */
-	return r->via == TUNNELLED || r->via == RELAYED ||
-	       (r->via == OPTIMISED && (h->next_header == HOP_BY_HOP || h->next_header == ROUTING));
+	return way == TUNNELLED || way == RELAYED ||
+	       (way == OPTIMISED && (h->next_header == HOP_BY_HOP || h->next_header == ROUTING));
 }
 
-/* Sends on without a tunnel what the peer of a route sent. */
-function int speak(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c, const struct route *r)
+/* Sends on without a tunnel what goes OPTIMISED or DIRECT. */
+function int speak(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c, const struct route *r, __u32 way)
 {
 	struct home_address_header ext;
 
-	if (r->via == OPTIMISED) {
+	if (way == OPTIMISED) {
 		ext = home_address_option(h->next_header, &h->source);
 		h->source = c->care_of;
 		if (insert_extension(skb, h, &ext, DESTINATION_OPTIONS, 0) != PASS)
@@ -129,8 +129,7 @@ function int speak(struct __sk_buff *skb, struct ipv6 *h, const struct contact *
 	} else {
 		skb->mark = SENT_ON;
 	}
-	count(RELAY_FROM_PEER);
-	if (beside_kernel && r->via == DIRECT) /* the contact address's own routes lead into the tunnel */
+	if (beside_kernel && way == DIRECT) /* the contact address's own routes lead into the tunnel */
 		return send_by(skb, &r->gateway);
 	return send_on(skb);
 }
@@ -153,7 +152,7 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 		return drop(DROP_FOREIGN_TUNNEL);
 	hear_route(r);
 	kept = r->keep & KEEP_SENT;
-	if (!kept && goes_tunnelled(inner, c, r, &to)) {
+	if (!kept && goes_tunnelled(inner, c, r->via, &r->from, &to)) {
 		if (change_tunnel(skb, outer, inner, size, &to) != PASS)
 			return DROP;
 		count(RELAY_FROM_PEER);
@@ -165,22 +164,37 @@ inline int relay_from_peer(struct __sk_buff *skb, struct ipv6 *outer, struct ipv
 		return drop(DROP_ROOM);
 	if (decapsulate(skb, outer, inner, size) != PASS)
 		return DROP;
-	return kept ? keep() : speak(skb, inner, c, r);
+	if (kept)
+		return keep();
+	count(RELAY_FROM_PEER);
+	return speak(skb, inner, c, r, r->via);
 }
 
-/* What a peer sent and the daemon kept comes back, to be sent on. Its hop was counted when it came. */
+/* Keeps what this host sends. The mark is for the program at the keeper's interface. */
+inline int keep_own(struct __sk_buff *skb)
+{
+	skb->mark = SENT_ON;
+	return keep();
+}
+
+/* What was sent to a client and the daemon kept comes back, to be sent on. A peer's hop was counted when it came. */
 inline int release_sent(struct __sk_buff *skb, struct ipv6 *h, const struct contact *c)
 {
 	struct flow flow = {.home = h->source, .client = h->destination};
 	struct route *r = outgoing_route(skb, c, &flow, IPV6_LENGTH, h->next_header);
 	struct ends to;
+	__u32 way;
 
-	if (!r || r->kind != RELAY_TO)
-		return drop(DROP_FOREIGN_TUNNEL);
-	if (!goes_tunnelled(h, c, r, &to))
-		return speak(skb, h, c, r);
+	if (!r || r->kind == HELD)
+		return drop(HELD_OUT);
+	way = r->kind == RELAY_TO ? r->via : r->kind;
+	if (r->kind == RELAY_TO)
+		count(RELAY_FROM_PEER);
+	else
+		count(way == OPTIMISED ? OPTIMISED_OUT : way == RELAYED ? RELAYED_OUT : way == DIRECT ? DIRECT_OUT : TUNNELLED_OUT);
+	if (!goes_tunnelled(h, c, way, r->kind == RELAY_TO ? &r->from : &r->peer, &to))
+		return speak(skb, h, c, r, way);
 	if (encapsulate(skb, h, &to.source, &to.destination) != PASS)
 		return DROP;
-	count(RELAY_FROM_PEER);
 	return send_on(skb);
 }

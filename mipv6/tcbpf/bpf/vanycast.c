@@ -104,13 +104,13 @@ int vanycast_ingress(struct __sk_buff *skb)
 }
 
 /*
- * At the daemon's TUN interface. Only what the program at the ingress sent there
- * reaches the daemon: nothing that this host made itself.
+ * At the daemon's TUN interface. Only what another program sent there reaches the
+ * daemon: nothing that this host sends to it.
  */
 SEC("tc")
 int vanycast_keep(struct __sk_buff *skb)
 {
-	return skb->ingress_ifindex ? PASS : DROP;
+	return skb->ingress_ifindex || skb->mark == SENT_ON ? PASS : DROP;
 }
 
 SEC("tc")
