@@ -143,32 +143,44 @@ func (n *Node) HandleBinding(ctx context.Context, from netip.Addr, req []byte) (
 	if err != nil {
 		return nil, err
 	}
-	if err := n.relay.Adopt(ctx, p.Home, p.Client, from, all); err != nil {
+	if err := n.relay.Adopt(p.Home, p.Client, from, all); err != nil {
 		n.cfg.Logger.Info("binding not taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
 		return []byte{byte(bindingRefused)}, nil
 	}
+	switch err := n.take(ctx, p, from, mark, all); {
+	case errors.Is(err, ErrUntouched):
+		n.cfg.Logger.Info("binding not taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
+		n.relay.Unadopt(p.Home, p.Client, all)
+		return []byte{byte(bindingRefused)}, nil
+	case err != nil:
+		n.cfg.Logger.Warn("not known whether a binding was taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
+		n.relay.TurnBack(p.Home, p.Client, all)
+		return []byte{byte(bindingTouched)}, nil // its packets may come: what we know stays
+	}
+	n.tasks.Go(func() { n.relay.Adopted(n.background, p.Home, p.Client, from, all) })
+	return []byte{byte(bindingTaken)}, nil
+}
+
+// take binds the client to us. What its owners send waits only while the update is
+// under way: the rest is done before.
+func (n *Node) take(ctx context.Context, p pair, from netip.Addr, mark Mark, all []relay.Entry) error {
 	a := &Address{n, p.Home}
-	// Not before the client may be told: what we send goes straight from then on.
 	timer := time.NewTimer(a.Ready(p.Client).Sub(n.deps.Now()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		n.relay.Unadopt(all)
-		return []byte{byte(bindingRefused)}, nil
+		return fmt.Errorf("%w (%w)", context.Cause(ctx), ErrUntouched)
 	}
-	// The donor's packets of a connection that it does not relay any more would be
-	// refused by the client: from here they go straight as soon as the update is out.
-	if err := a.Start(ctx, p.Client, from, mark); err != nil {
-		n.cfg.Logger.Warn("binding not taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
-		if errors.Is(err, ErrUntouched) {
-			n.relay.Unadopt(all)
-			return []byte{byte(bindingRefused)}, nil
-		}
-		return []byte{byte(bindingTouched)}, nil // its packets may come: what we know stays
+	if err := a.Prepare(ctx, p.Client, mark); err != nil {
+		return fmt.Errorf("%w (%w)", err, ErrUntouched)
 	}
-	n.tasks.Go(func() { n.relay.Adopted(n.background, p.Home, p.Client, from, all) })
-	return []byte{byte(bindingTaken)}, nil
+	n.relay.Turn(ctx, p.Home, p.Client, from, all)
+	err := a.Start(ctx, p.Client, from, mark)
+	if err == nil {
+		n.relay.Turned(p.Home, p.Client)
+	}
+	return err
 }
 
 // vacant: a client is bound here, and all its connections are elsewhere.

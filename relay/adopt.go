@@ -10,17 +10,9 @@ import (
 
 // Adopt makes ready for a client that this replica is about to bind to itself,
 // from the anchor that has it: the connections of others are relayed from the
-// first packet on that comes here, and their owners take what we send on. It is
-// refused if the client has no connection here that the anchor relays to us.
-func (n *Node) Adopt(ctx context.Context, contact, client, from netip.Addr, all []Entry) error {
-	if err := n.adopt(contact, client, from, all); err != nil {
-		return err
-	}
-	n.tellOwners(ctx, contact, client, from, stageExpect, all)
-	return nil
-}
-
-func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
+// first packet on that comes here. It is refused if the client has no connection
+// here that the anchor relays to us.
+func (n *Node) Adopt(contact, client, from netip.Addr, all []Entry) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ct := n.contacts[contact]
@@ -59,21 +51,23 @@ func (n *Node) adopt(contact, client, from netip.Addr, all []Entry) error {
 	return nil
 }
 
-// Adopted: the client is bound here. The owners register here from now on, and its
-// connections may be handed off again.
+// Adopted: the client is bound here. What was kept goes to it, the owners register
+// here from now on, and its connections may be handed off again.
 func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) {
-	n.tellOwners(ctx, contact, client, from, stageBound, all)
+	p := clientPair{contact, client}
+	_ = n.tellAll(ctx, p, stageBound, 0, ownersIn(all, n.cfg.Self, from))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Not before: what the owners are told next comes after that.
-	if p := (clientPair{contact, client}); n.still[p].anchor == from {
+	if n.still[p].anchor == from {
 		delete(n.still, p)
 		n.stir()
 	}
 }
 
-// Unadopt undoes Adopt.
-func (n *Node) Unadopt(all []Entry) {
+// Unadopt undoes Adopt, and Turn.
+func (n *Node) Unadopt(contact, client netip.Addr, all []Entry) {
+	n.TurnBack(contact, client, all)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.unadopt(all)
@@ -86,17 +80,6 @@ func (n *Node) unadopt(all []Entry) {
 			n.syncQuietly(e.Conn)
 		}
 	}
-}
-
-// tellOwners tells all who have connections in the list, but the old anchor.
-func (n *Node) tellOwners(ctx context.Context, contact, client, from netip.Addr, s stage, all []Entry) {
-	var owners []netip.Addr
-	for _, e := range all {
-		if e.Owner != from && e.Owner != n.cfg.Self && !slices.Contains(owners, e.Owner) {
-			owners = append(owners, e.Owner)
-		}
-	}
-	_ = n.tellAll(ctx, clientPair{contact, client}, s, 0, owners)
 }
 
 // HandleBound answers another replica's call of kind peer.KindBound: it binds a
@@ -123,35 +106,18 @@ func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]
 		defer n.mu.Unlock()
 		n.release(p, from, round)
 		return nil, nil
+	case stageReturn:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.back(p, from)
+		return nil, nil
 	}
-	mine := n.accept(p, from)
+	mine := n.turned(p, from)
 	if s == stageBound {
 		n.renew(batch{contact: p.contact, anchor: from, bound: true}, mine)
 		n.settled(p, from)
 	}
 	return nil, nil
-}
-
-// accept takes what another anchor may send on for a client, and lists our
-// connections of it.
-func (n *Node) accept(p clientPair, from netip.Addr) (mine []Request) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.boundPair(p) {
-		return nil
-	}
-	for _, c := range n.ofClient(p) {
-		o := n.owned[c]
-		if o == nil || !o.registered() || len(mine) >= maxCarried {
-			continue
-		}
-		if o.anchor != from {
-			o.former = from // its packets are taken from now on
-			n.syncQuietly(c)
-		}
-		mine = append(mine, Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime})
-	}
-	return mine
 }
 
 // settled ends that a client is held still, if all that we have of it is registered

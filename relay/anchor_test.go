@@ -130,11 +130,22 @@ func TestBindingMoves(t *testing.T) {
 		if _, err := r.Cede(contactAddr, legacy, glass); err == nil {
 			g.t.Error("ceded twice")
 		}
-		g.must(a.Adopt(g.t.Context(), contactAddr, legacy, reich, all))
+		g.must(a.Adopt(contactAddr, legacy, reich, all))
 		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via tunnelled")
-		g.shows(glass, connOf(2), "relayed by 2001:db8:2::10, accepts from 2001:db8:3::10")
+		g.shows(glass, connOf(2), "relayed by 2001:db8:2::10")
+		// All send through the new anchor, which keeps what they send.
+		a.Turn(g.t.Context(), contactAddr, legacy, reich, all)
+		g.shows(adams, connOf(1), "relayed by 2001:db8:2::10, paused")
+		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via tunnelled, paused")
+		g.shows(glass, connOf(2), "relayed by 2001:db8:3::10, accepts from 2001:db8:2::10")
+		g.shows(reich, connOf(3), "relayed by 2001:db8:3::10")
+		g.shows(reich, connOf(2), "relay to 2001:db8:1::10 via optimised")
 
 		g.bind(adams, true) // as the client is told
+		g.shows(adams, connOf(1), "relayed by 2001:db8:2::10, paused")
+		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via optimised, paused")
+		g.shows(adams, connOf(3), "relay to 2001:db8:2::10 via optimised, paused")
+		a.Turned(contactAddr, legacy)
 		g.shows(adams, connOf(1), "optimised, accepts from 2001:db8:2::10")
 		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via optimised")
 		g.shows(adams, connOf(3), "relay to 2001:db8:2::10 via optimised")
@@ -160,25 +171,42 @@ func TestBindingMoves(t *testing.T) {
 	})
 }
 
-// The other does not take it: all is as before.
+// The other does not take it: all is as before, whoever says so.
 func TestBindingStays(t *testing.T) {
-	inGroup(t, func(g *group) {
-		several(g)
-		r, a := g.nodes[reich], g.nodes[adams]
-		all, err := r.Cede(contactAddr, legacy, adams)
-		g.must(err)
-		g.must(a.Adopt(g.t.Context(), contactAddr, legacy, reich, all))
-		a.Unadopt(all)
-		r.Keep(contactAddr, legacy)
+	for _, told := range []bool{true, false} {
+		inGroup(t, func(g *group) { bindingStays(g, told) })
+	}
+}
+
+func bindingStays(g *group, told bool) {
+	several(g)
+	r, a := g.nodes[reich], g.nodes[adams]
+	g.must(r.Still(g.t.Context(), contactAddr, legacy))
+	all, err := r.Cede(contactAddr, legacy, adams)
+	g.must(err)
+	g.must(a.Adopt(contactAddr, legacy, reich, all))
+	a.Turn(g.t.Context(), contactAddr, legacy, reich, all)
+	g.shows(glass, connOf(2), "relayed by 2001:db8:3::10, accepts from 2001:db8:2::10")
+	if told {
+		a.Unadopt(contactAddr, legacy, all)
 		synctest.Wait()
-		g.shows(reich, connOf(1), "relay to 2001:db8:3::10 via optimised")
-		g.shows(reich, connOf(2), "relay to 2001:db8:1::10 via optimised")
-		g.shows(reich, connOf(3), "none")
-		g.shows(adams, connOf(1), "relayed by 2001:db8:2::10")
-		g.shows(adams, connOf(2), "none")
-		g.leave(adams, glass, connOf(1))
-		g.shows(reich, connOf(1), "relay to 2001:db8:1::10 via optimised, accepts from 2001:db8:3::10")
-	})
+		g.shows(reich, connOf(3), "optimised, accepts from 2001:db8:3::10")
+		g.shows(glass, connOf(2), "relayed by 2001:db8:2::10")
+	}
+	r.Keep(contactAddr, legacy)
+	synctest.Wait()
+	g.shows(reich, connOf(1), "relay to 2001:db8:3::10 via optimised")
+	g.shows(reich, connOf(2), "relay to 2001:db8:1::10 via optimised")
+	g.shows(reich, connOf(3), "none")
+	g.shows(glass, connOf(2), "relayed by 2001:db8:2::10")
+	if !told { // it cannot be heard any more, and notices by itself
+		a.Unadopt(contactAddr, legacy, all)
+		synctest.Wait()
+	}
+	g.shows(adams, connOf(1), "relayed by 2001:db8:2::10")
+	g.shows(adams, connOf(2), "none")
+	g.leave(adams, glass, connOf(1))
+	g.shows(reich, connOf(1), "relay to 2001:db8:1::10 via optimised, accepts from 2001:db8:3::10")
 }
 
 // A handoff fails after its acceptor may have asked for the connection: its donor
@@ -219,7 +247,7 @@ func TestClosedIsRelayed(t *testing.T) {
 		if len(all) != 3 || all[2].Conn != connOf(3) || all[2].Owner != reich {
 			g.t.Fatalf("ceded %+v", all)
 		}
-		g.must(g.nodes[adams].Adopt(g.t.Context(), contactAddr, legacy, reich, all))
+		g.must(g.nodes[adams].Adopt(contactAddr, legacy, reich, all))
 		g.bind(adams, true)
 		g.nodes[adams].Adopted(g.t.Context(), contactAddr, legacy, reich, all)
 		r.Ceded(contactAddr, legacy)
@@ -279,7 +307,7 @@ func TestAdoptRefuses(t *testing.T) {
 			"a strange owner":      {reich, append(good[:2:2], Entry{Conn: connOf(3), Owner: legacy})},
 			"too many":             {reich, append(make([]Entry, maxCarried), good...)},
 		} {
-			if err := a.Adopt(g.t.Context(), contactAddr, legacy, tc.from, tc.all); err == nil {
+			if err := a.Adopt(contactAddr, legacy, tc.from, tc.all); err == nil {
 				g.t.Errorf("%s: taken", name)
 			}
 			g.shows(adams, connOf(2), "none")
@@ -367,7 +395,7 @@ func TestBindingComesBack(t *testing.T) {
 		cede := func(from, to netip.Addr) {
 			all, err := g.nodes[from].Cede(contactAddr, legacy, to)
 			g.must(err)
-			g.must(g.nodes[to].Adopt(g.t.Context(), contactAddr, legacy, from, all))
+			g.must(g.nodes[to].Adopt(contactAddr, legacy, from, all))
 			g.bind(to, true)
 			g.nodes[to].Adopted(g.t.Context(), contactAddr, legacy, from, all)
 			g.nodes[from].Ceded(contactAddr, legacy)

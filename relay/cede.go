@@ -11,7 +11,10 @@ import (
 
 // ceding is a client whose binding another replica is taking over: until it is
 // known whether it did, nobody's connection changes its owner here.
-type ceding struct{ to netip.Addr }
+type ceding struct {
+	to      netip.Addr
+	through bool // what is served here is sent through the other already
+}
 
 // Cede lists a client's connections for the replica that is about to bind the
 // client to itself: those that this replica relays, and its own, which stay and
@@ -60,7 +63,7 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 	if len(all) > maxCarried {
 		return nil, fmt.Errorf("%w: the client has %d, at most %d go along with its binding", ErrTableFull, len(all), maxCarried)
 	}
-	n.ceding[p] = ceding{to}
+	n.ceding[p] = ceding{to: to}
 	for _, e := range all {
 		n.syncQuietly(e.Conn)
 	}

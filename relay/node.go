@@ -101,6 +101,7 @@ type Node struct {
 	clients  map[dataplane.Flow]map[Conn]struct{} // their connections in owned or routes
 	flowing  map[Conn]bool                        // for which flow bindings are wanted
 	ceding   map[clientPair]ceding
+	adopting map[clientPair]bool      // clients that are told to be bound here: what goes to them waits
 	still    map[clientPair]stillness // clients whose connections stay where they are
 	handing  map[clientPair]int       // handoffs under way from here
 	round    uint16                   // of the last Still
@@ -156,7 +157,7 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
-		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
+		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), adopting: make(map[clientPair]bool), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
 		due: make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -263,6 +264,11 @@ func (n *Node) Remove(contact netip.Addr) {
 	for p := range n.ceding {
 		if p.contact == contact {
 			delete(n.ceding, p)
+		}
+	}
+	for p := range n.adopting {
+		if p.contact == contact {
+			delete(n.adopting, p)
 		}
 	}
 	for p := range n.still {

@@ -12,6 +12,7 @@ type own struct {
 	sequence   uint16     // the last number used
 	anchor     netip.Addr // where it is registered, ourselves at the contact node
 	former     netip.Addr // the anchor before, whose late packets are still taken
+	next       netip.Addr // who is about to be the anchor, and sends on already what we say
 	bound      bool       // the anchor is the one that the client is bound to
 	alone      bool       // it was handed off here alone: its client may have others elsewhere
 	away       bool       // the client's binding here is about to end: another must be the anchor
@@ -70,9 +71,15 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 			from := o.anchor
 			if x, ok := n.ceding[c.pair()]; ok {
 				from = x.to
+				if x.through {
+					return dataplane.Route{Kind: dataplane.Relayed, Peer: x.to}, true
+				}
 			}
 			if !from.IsValid() || from == n.cfg.Self {
 				return dataplane.Route{}, false
+			}
+			if n.adopting[c.pair()] {
+				return dataplane.Route{Kind: dataplane.Relayed, Peer: from, Pause: true}, true
 			}
 			return dataplane.Route{Kind: dataplane.Optimised, From: from}, true
 		case o.lost:
@@ -90,13 +97,17 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 			case o.flow: // both ways, and what still comes from the anchor
 				kind = dataplane.Tunnelled
 			}
-			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o)}, true
+			if o.next.IsValid() {
+				return dataplane.Route{Kind: kind, Peer: o.next, From: o.anchor}, true
+			}
+			pause := kind == dataplane.Relayed && n.adopting[c.pair()]
+			return dataplane.Route{Kind: kind, Peer: o.anchor, From: n.former(o), Pause: pause}, true
 		case o.live:
 			return dataplane.Route{}, false
 		}
 	}
 	if e, ok := n.cache.Lookup(n.deps.Now(), c); ok && e.Owner != n.cfg.Self {
-		return dataplane.Route{Kind: dataplane.RelayTo, Peer: e.Owner, Via: n.via(c)}, true
+		return dataplane.Route{Kind: dataplane.RelayTo, Peer: e.Owner, Via: n.via(c), Pause: n.adopting[c.pair()]}, true
 	}
 	return dataplane.Route{}, false
 }
@@ -153,6 +164,7 @@ func (n *Node) syncQuietly(c Conn) {
 
 // settle notes who the anchor is; the one before may still send late packets.
 func (o *own) settle(anchor netip.Addr) {
+	o.next = netip.Addr{}
 	if o.anchor != anchor {
 		o.anchor, o.former, o.bound = anchor, o.anchor, false
 	}

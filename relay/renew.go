@@ -165,7 +165,7 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	}
 	switch res.Status {
 	case mipv6.StatusAccepted:
-		o.settle(node)
+		n.follows(r.Conn, o, node)
 		o.granted(n.deps.Now(), res)
 		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
 			s.kind, s.until = late, n.deps.Now().Add(seamLinger)

@@ -270,7 +270,12 @@ func (n *Node) seamed(s seam, c Conn, plain dataplane.Route, some bool) dataplan
 	if !some {
 		plain = dataplane.Route{Kind: n.via(c)}
 	}
-	if plain.Peer != s.peer {
+	switch {
+	case some && plain.From.IsValid() && plain.Kind != dataplane.RelayTo && n.owned[c].next.IsValid():
+		// Two replicas relay it now, and both count for more than what is late.
+	case plain.Kind == dataplane.Optimised && plain.From.IsValid() && plain.From != s.peer:
+		plain.Peer, plain.From = plain.From, s.peer
+	case plain.Peer != s.peer:
 		plain.From = s.peer
 	}
 	return plain

@@ -158,6 +158,7 @@ func (n *Node) moving(p clientPair) bool {
 func (n *Node) sweepStill() {
 	for p := range n.still {
 		if !n.isStill(p) {
+			n.back(p, netip.Addr{})
 			delete(n.still, p)
 			n.stir()
 		}
@@ -167,6 +168,7 @@ func (n *Node) sweepStill() {
 // release ends that a client is held still for an anchor. The lock is held.
 func (n *Node) release(p clientPair, anchor netip.Addr, round uint16) {
 	if s, ok := n.still[p]; ok && s.anchor == anchor && s.round == round {
+		n.back(p, netip.Addr{})
 		delete(n.still, p)
 		n.stir()
 	}

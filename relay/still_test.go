@@ -74,7 +74,7 @@ func TestStillWaits(t *testing.T) {
 				t.Errorf("ceded as %+v", e)
 			}
 		}
-		g.must(g.nodes[glass].Adopt(g.t.Context(), contactAddr, legacy, reich, all))
+		g.must(g.nodes[glass].Adopt(contactAddr, legacy, reich, all))
 		g.bind(glass, true)
 		g.wantStill(glass, true)
 		g.nodes[glass].Adopted(g.t.Context(), contactAddr, legacy, reich, all)
@@ -149,7 +149,7 @@ func TestStartAtNamedAnchor(t *testing.T) {
 		several(g)
 		all, err := g.nodes[reich].Cede(contactAddr, legacy, glass)
 		g.must(err)
-		g.must(g.nodes[glass].Adopt(g.t.Context(), contactAddr, legacy, reich, all))
+		g.must(g.nodes[glass].Adopt(contactAddr, legacy, reich, all))
 		g.bind(glass, true)
 		g.nodes[glass].Adopted(g.t.Context(), contactAddr, legacy, reich, all)
 		m, err := g.nodes[glass].Mark(connOf(2))

@@ -26,10 +26,11 @@ const (
 type stage uint8
 
 const (
-	stageExpect stage = iota // I am about to bind it to myself: take what I send on
+	stageExpect stage = iota // I am about to bind it to myself: take what I send on, and send through me
 	stageBound               // it is bound to me: register with me
 	stageStill               // I am about to cede it: let the handoffs of its connections end, and begin none
 	stageFree                // it stays with me: go on
+	stageReturn              // it was not to be: send through its anchor again
 	stages
 )
 
