@@ -3,8 +3,10 @@ package tests
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -55,6 +57,13 @@ func (s *site) showBindings(ctx context.Context, t *testing.T) {
 		}
 		for _, r := range records[max(0, len(records)-6):] {
 			t.Logf("%s: %+v", name, r)
+		}
+		if status, err := s.daemons[name].Status(ctx); err == nil {
+			for _, counter := range slices.Sorted(maps.Keys(status.Counters)) {
+				if n := status.Counters[counter]; n > 0 {
+					t.Logf("%s: %s %d", name, counter, n)
+				}
+			}
 		}
 		out, err := s.daemons[name].Host.Output(ctx, "ss", "-t", "-a", "-i", "-n", "-m", "-o")
 		t.Logf("%s: %v\n%s", name, err, out)

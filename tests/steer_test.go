@@ -19,17 +19,6 @@ func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, host
 	must(t, s.WaitSteering(ctx, s.daemons[contactNode], hosts...))
 }
 
-// settled waits until the contact node has heard that those which it steered are there.
-func (s *site) settled(ctx context.Context, t *testing.T, contactNode string) {
-	t.Helper()
-	must(t, lab.WaitFor(ctx, func() error {
-		if n := s.counter(ctx, t, contactNode, "relay.half_open"); n != 0 {
-			return fmt.Errorf("%d connections are half-open", n)
-		}
-		return nil
-	}))
-}
-
 // straightKnown waits until the contact node has heard that what it steered is bound, a
 // tenth of a second after that: until then it can be handed over to it, but not seamlessly.
 func (s *site) straightKnown(ctx context.Context, t *testing.T, contactNode string) {

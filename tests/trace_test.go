@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -53,8 +54,8 @@ func TestSIGTERMLeavesNoTrace(t *testing.T) {
 	if cmp.Equal(before, traces(ctx, t, c)) {
 		t.Fatal("the daemons changed nothing: the test shows nothing")
 	}
-	s.settled(ctx, t, "glass") // who has something to tell it meets a closed port else
-	judge := s.capture(ctx, t, "modern", "glass", "reich", "adams", "home")
+	// Who has something to tell a replica that has left meets a closed port.
+	judge := s.captureBut(ctx, t, fmt.Sprintf("tcp.srcport == %d", cluster.PeerPort), "modern", "glass", "reich", "adams", "home")
 	for _, name := range traced {
 		if name == "modern" { // the replicas have ended
 			must(t, session.Ended(ctx))

@@ -29,8 +29,8 @@ func Echo() Service {
 	}
 }
 
-// peerPort is HandoverPort.
-const peerPort = 4100
+// PeerPort is where replicas listen for each other.
+const PeerPort = 4100
 
 // addressOf is the address of a host of the laboratory, as text.
 func addressOf(name string) string {
@@ -56,7 +56,7 @@ func (c *Cluster) replicaFile(name string) string {
 	c.nodeSection(&b, name, "replica")
 	fmt.Fprintf(&b, "care_of   = %q\n", addressOf(name))
 	c.apiSection(&b, name)
-	fmt.Fprintf(&b, "\n[peers]\nlisten      = \"[%s]:%d\"\n", addressOf(name), peerPort)
+	fmt.Fprintf(&b, "\n[peers]\nlisten      = \"[%s]:%d\"\n", addressOf(name), PeerPort)
 	fmt.Fprintf(&b, "certificate = %q\nkey         = %q\nauthority   = \"ca.pem\"\n", name+".pem", name+".key")
 	for _, s := range c.services {
 		nodes, policy := c.contactNodes(s), s.Policy

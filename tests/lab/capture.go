@@ -21,6 +21,7 @@ type Capture struct {
 	dropped int
 	stopped bool
 	esp     []Association
+	excused string // a filter for resets that are no problem
 }
 
 // CaptureOption changes what is captured.

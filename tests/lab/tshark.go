@@ -52,13 +52,20 @@ func (c *Capture) Fields(ctx context.Context, filter string, fields ...string) (
 	return rows, nil
 }
 
+// Excuse says that resets which a filter finds are no problem.
+func (c *Capture) Excuse(filter string) { c.excused = filter }
+
 // Problems are the frames that no capture of ours may hold: malformed ones,
 // bad checksums (those of Mobility Headers included) and resets. An empty list
 // is the good answer.
 func (c *Capture) Problems(ctx context.Context) ([]string, error) {
 	// What applications send is theirs: tshark would take random bytes for one
 	// of many protocols (Q.931 was seen) and find that malformed.
-	problems, err := c.tshark(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, FilterReset),
+	reset := FilterReset
+	if c.excused != "" {
+		reset = fmt.Sprintf("%s && !(%s)", reset, c.excused)
+	}
+	problems, err := c.tshark(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, reset),
 		"-d", "tcp.port==1-65535,data")
 	if err != nil {
 		return nil, err
