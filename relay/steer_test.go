@@ -337,7 +337,7 @@ func TestSteeredThenBound(t *testing.T) {
 		g.routes(t, connOf(1), map[netip.Addr]string{
 			glass: "relay to 2001:db8:2::10 via tunnelled", reich: "optimised, accepts from 2001:db8:1::10",
 		})
-		time.Sleep(time.Second)
+		time.Sleep(2 * straightDelay) // what else there is to tell has more time
 		if e, ok := g.entry(connOf(1)); !ok || !e.Late || e.HalfOpen {
 			t.Errorf("registered: %+v", e)
 		}
