@@ -1,13 +1,10 @@
 package tcpcp
 
 import (
-	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
-
-var errTooLate = errors.New("acknowledged already")
 
 // A client says something and no more, and the connection is frozen before that is
 // acknowledged, be it read or not. It is then: else the client, which is not asked
@@ -42,27 +39,22 @@ func (c *connection) freezeUnacknowledged(t *testing.T, message string, read boo
 	s := c.server(t)
 	for range 100 {
 		control(t, s, func(fd int) error { return optQuickAck.set(fd, 0) })
-		f, err := FreezeWith(c.fd, func() error {
-			if _, err := c.client.WriteString(message); err != nil {
-				return err
-			}
-			until(t, "it is received", func() bool {
-				n, err := ioctlInt(c.fd, unix.SIOCINQ, "SIOCINQ")
-				return err == nil && n == len(message)
-			})
-			if read {
-				expect(t, "at the server", s, message)
-			}
-			if unacknowledged(t, c) == 0 {
-				return errTooLate
-			}
-			return nil
-		})
-		if err == nil {
-			return f
-		}
-		if !errors.Is(err, errTooLate) {
+		if _, err := c.client.WriteString(message); err != nil {
 			t.Fatal(err)
+		}
+		until(t, "it is received", func() bool {
+			n, err := ioctlInt(c.fd, unix.SIOCINQ, "SIOCINQ")
+			return err == nil && n == len(message)
+		})
+		if read {
+			expect(t, "at the server", s, message)
+		}
+		if unacknowledged(t, c) > 0 {
+			f, err := Freeze(c.fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
 		}
 		if !read {
 			expect(t, "at the server", s, message)

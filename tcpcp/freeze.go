@@ -37,9 +37,9 @@ type Frozen struct {
 func Freeze(fd int) (*Frozen, error) { return FreezeWith(fd, func() error { return nil }) }
 
 // FreezeWith is Freeze for a connection whose packets go elsewhere from now on:
-// divert sends them there. It is called first, when what comes is still taken and
-// acknowledged, so that no packet is lost between the two places. If it fails nothing
-// is frozen.
+// divert sends them there. It is called when nothing leaves any more (what the
+// kernel would send counts as unsent) and what comes is still taken, so that no
+// packet is lost between the two places. If it fails nothing is frozen.
 func FreezeWith(fd int, divert func() error) (*Frozen, error) {
 	t, err := tupleOf(fd)
 	if err != nil {
@@ -62,22 +62,24 @@ func FreezeWith(fd int, divert func() error) (*Frozen, error) {
 	return f, nil
 }
 
-// freeze blocks what comes in before what goes out: between the two everything that
-// was received can be acknowledged. On error it leaves the socket as it was.
+// freeze blocks what goes out before what comes in: else an answer could leave
+// after the last look at the state that it answers for. What is owed is acknowledged
+// before both: when packets go elsewhere, those from here may not leave either. On error
+// it leaves the socket as it was.
 func (f *Frozen) freeze(divert func() error) error {
-	if err := divert(); err != nil {
-		return err
-	}
-	if err := block(f.fd, xfrmPolicyIn); err != nil {
-		return err
-	}
 	if err := optRepair.set(f.fd, unix.TCP_REPAIR_ON); err != nil {
-		return errors.Join(err, unblock(f.fd))
+		return err
 	}
 	if err := acknowledge(f.fd); err != nil {
 		return errors.Join(err, f.thaw())
 	}
 	if err := block(f.fd, xfrmPolicyOut); err != nil {
+		return errors.Join(err, f.thaw())
+	}
+	if err := divert(); err != nil {
+		return errors.Join(err, f.thaw())
+	}
+	if err := block(f.fd, xfrmPolicyIn); err != nil {
 		return errors.Join(err, f.thaw())
 	}
 	if err := f.calm(); err != nil {

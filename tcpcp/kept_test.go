@@ -8,7 +8,7 @@ import (
 )
 
 // Where what comes is sent elsewhere: up to the diversion the connection takes
-// what comes, and if that fails it goes on as it was.
+// what comes and sends nothing, and if that fails it goes on as it was.
 func TestFreezeWith(t *testing.T) {
 	t.Parallel()
 	c := newLab(t).connect(t)
@@ -21,21 +21,24 @@ func TestFreezeWith(t *testing.T) {
 	c.talk(t)
 
 	message := "said at the last moment"
-	f, err := FreezeWith(c.fd, func() error {
-		if _, err := c.client.WriteString(message); err != nil {
-			return err
-		}
-		until(t, "it is received", func() bool {
-			n, err := ioctlInt(c.fd, unix.SIOCINQ, "SIOCINQ")
-			return err == nil && n == len(message)
+	var f *Frozen
+	w.silent(t, "being frozen", func() {
+		var err error
+		f, err = FreezeWith(c.fd, func() error {
+			if _, err := c.client.WriteString(message); err != nil {
+				return err
+			}
+			until(t, "it is received", func() bool {
+				n, err := ioctlInt(c.fd, unix.SIOCINQ, "SIOCINQ")
+				return err == nil && n == len(message)
+			})
+			return nil
 		})
-		return nil
+		if err != nil {
+			t.Fatal(err)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var e *Endpoint
-	w.silent(t, "frozen", func() { e, err = f.Extract() })
+	e, err := f.Extract()
 	if err != nil {
 		t.Fatal(err)
 	}
