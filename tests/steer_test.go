@@ -31,7 +31,7 @@ func (s *site) settled(ctx context.Context, t *testing.T, contactNode string) {
 }
 
 // straightKnown waits until the contact node has heard that what it steered is bound, a
-// tenth of a second after that: until then it can be handed over to it, but not seamlessly.
+// hundredth of a second after that: until then it can be handed over to it, but not seamlessly.
 func (s *site) straightKnown(ctx context.Context, t *testing.T, contactNode string) {
 	t.Helper()
 	const late = 20 * time.Second // more than the contact node then relays it for, less than before
