@@ -349,6 +349,25 @@ func TestSteeredThenBound(t *testing.T) {
 	})
 }
 
+// Of a client that makes one connection after the other, one that is closed does not
+// keep the binding from going along with the next.
+func TestSteeredThenBoundAndClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		g.steer(t, connOf(1), reich)
+		g.accept(t, connOf(1), reich)
+		g.nodes[reich].SetBound(contactAddr, legacy, true)
+		if !g.nodes[reich].AnchorsOther(connOf(2)) {
+			t.Error("it does not count while it lives")
+		}
+		g.serves(reich, connOf(1), false)
+		g.nodes[reich].Closed(connOf(1), false)
+		if g.nodes[reich].AnchorsOther(connOf(2)) {
+			t.Error("it counts when it is closed")
+		}
+	})
+}
+
 // Its SYN may have been under way when the client was bound.
 func TestSteeredWhileBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
