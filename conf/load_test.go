@@ -74,7 +74,7 @@ func TestReplica(t *testing.T) {
 			HomeAgent:    addr("2001:db8:9::ff"),
 			ContactNodes: []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10")},
 			Replicas:     []netip.Addr{addr("2001:db8:1::10"), addr("2001:db8:2::10"), addr("2001:db8:3::10")},
-			Policy:       "random", ReturnPath: ReturnTunnel, FlowBindings: true, Mode: "seamless", IPsec: IPsecOptional,
+			Policy:       "random", ReturnPath: ReturnTunnel, FlowBindings: true, Mode: "seamless", IPsec: IPsecOptional, Steer: true,
 			ConnectTimeout: time.Second, HandoffTimeout: 8 * time.Second, AcceptTimeout: 5 * time.Second,
 			ExcludeTime: 30 * time.Second, ContactTimeout: 3 * time.Second, ContactReturn: 10 * time.Second, HomeLifetime: 600 * time.Second, BindingLifetime: 420 * time.Second,
 		}},

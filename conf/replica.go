@@ -59,7 +59,7 @@ func (r *reader) service(t *table) Service {
 		Mode:                t.oneOf("mode", defaultMode, "basic", "prepared", "seamless"),
 		IPsec:               t.ipsecMode(),
 		NeverSelf:           t.boolean("never_self"),
-		Steer:               t.flag("steer", false),
+		Steer:               t.flag("steer", true),
 		ReturnPath:          ReturnPath(t.oneOf("return_path", string(ReturnTunnel), string(ReturnTunnel), string(ReturnDirect))),
 		FlowBindings:        t.oneOf("flow_bindings", "auto", "auto", "off") == "auto",
 		ContactOnly:         t.boolean("contact_only"),

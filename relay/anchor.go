@@ -18,7 +18,8 @@ func (n *Node) Anchors(contact, client netip.Addr) bool {
 }
 
 // AnchorsOther reports whether this replica relays, or has by relaying, another
-// connection of the client of this one.
+// connection of the client of this one. One that was steered here, and closed, is
+// none: as one that came here straight.
 func (n *Node) AnchorsOther(c Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -26,7 +27,7 @@ func (n *Node) AnchorsOther(c Conn) bool {
 		return true
 	}
 	for other := range n.clients[c.pair().flow()] { // one that has come just now
-		if o := n.owned[other]; other != c && o != nil && o.live && !o.lost {
+		if o := n.owned[other]; other != c && o != nil && o.live && !o.lost && !(o.closed && o.straight) {
 			return true
 		}
 	}

@@ -108,8 +108,9 @@ type Node struct {
 	stirred  chan struct{}            // closed when one of these changes, nil if nobody waits
 	counts   counters
 
-	halves     int    // of owned that are half-open
-	confirming []Conn // new connections that their anchor is to be told of
+	halves     int       // of owned that are half-open
+	confirming []Conn    // new connections that their anchor is to be told of
+	confirmAt  time.Time // when it is, zero if there are none
 }
 
 // contact is one contact address.

@@ -29,6 +29,10 @@ const (
 	// confirmDelay is how long an owner gathers new connections before it tells the
 	// anchor, in one call, that they are no longer half-open.
 	confirmDelay = 100 * time.Millisecond
+	// straightDelay is the same for those that go straight from now on: until the anchor
+	// has heard of it they can be handed over to it from where they were handed to, but
+	// not seamlessly.
+	straightDelay = 10 * time.Millisecond
 )
 
 // ErrHalfOpen: as many connections are about to come into being as may be.
@@ -131,19 +135,21 @@ func (n *Node) Accepted(c Conn) bool {
 	if o.halfOpen {
 		n.open(o)
 		o.born = true
-		n.confirm(c, o)
+		n.confirm(c, o, confirmDelay)
 	}
 	return true
 }
 
-// confirm has the anchor told of a connection soon, once. The lock is held.
-func (n *Node) confirm(c Conn, o *own) {
-	if o.confirming {
-		return
+// confirm has the anchor told of a connection soon, once, with all that it is to be told
+// of by then. The lock is held.
+func (n *Node) confirm(c Conn, o *own, delay time.Duration) {
+	if !o.confirming {
+		o.confirming = true
+		n.confirming = append(n.confirming, c)
 	}
-	o.confirming = true
-	if n.confirming = append(n.confirming, c); len(n.confirming) == 1 {
-		n.spawn(n.confirmSoon)
+	if at := n.deps.Now().Add(delay); n.confirmAt.IsZero() || at.Before(n.confirmAt) {
+		n.confirmAt = at
+		n.spawn(func() { n.confirmSoon(delay) })
 	}
 }
 
@@ -157,8 +163,8 @@ func (n *Node) open(o *own) {
 
 // confirmSoon tells the anchors of the connections that came into being in the
 // meantime.
-func (n *Node) confirmSoon() {
-	timer := time.NewTimer(confirmDelay)
+func (n *Node) confirmSoon(delay time.Duration) {
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-n.ctx.Done():
@@ -177,7 +183,7 @@ func (n *Node) confirmSoon() {
 			batches[b] = append(batches[b], Request{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Lifetime: n.cfg.Lifetime, Late: o.straight})
 		}
 	}
-	n.confirming = nil
+	n.confirming, n.confirmAt = nil, time.Time{}
 	n.mu.Unlock()
 	for b, all := range batches {
 		for part := range slices.Chunk(all, maxBatch) {

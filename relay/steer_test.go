@@ -337,7 +337,7 @@ func TestSteeredThenBound(t *testing.T) {
 		g.routes(t, connOf(1), map[netip.Addr]string{
 			glass: "relay to 2001:db8:2::10 via tunnelled", reich: "optimised, accepts from 2001:db8:1::10",
 		})
-		time.Sleep(time.Second)
+		time.Sleep(2 * straightDelay) // what else there is to tell has more time
 		if e, ok := g.entry(connOf(1)); !ok || !e.Late || e.HalfOpen {
 			t.Errorf("registered: %+v", e)
 		}
@@ -345,6 +345,25 @@ func TestSteeredThenBound(t *testing.T) {
 		g.routes(t, connOf(1), map[netip.Addr]string{glass: "", reich: ""})
 		if c := g.nodes[reich].Counters(); c["owned"] != 0 {
 			t.Errorf("left behind: %v", c)
+		}
+	})
+}
+
+// Of a client that makes one connection after the other, one that is closed does not
+// keep the binding from going along with the next.
+func TestSteeredThenBoundAndClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newTrio(t, 0)
+		g.steer(t, connOf(1), reich)
+		g.accept(t, connOf(1), reich)
+		g.nodes[reich].SetBound(contactAddr, legacy, true)
+		if !g.nodes[reich].AnchorsOther(connOf(2)) {
+			t.Error("it does not count while it lives")
+		}
+		g.serves(reich, connOf(1), false)
+		g.nodes[reich].Closed(connOf(1), false)
+		if g.nodes[reich].AnchorsOther(connOf(2)) {
+			t.Error("it counts when it is closed")
 		}
 	})
 }

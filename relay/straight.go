@@ -30,5 +30,5 @@ func (n *Node) straight(c Conn, o *own) {
 	if _, there := n.seams[c]; !there && len(n.seams) < n.cfg.MaxEntries {
 		n.seams[c] = seam{kind: late, peer: o.anchor, until: n.deps.Now().Add(seamLinger)}
 	}
-	n.confirm(c, o)
+	n.confirm(c, o, straightDelay)
 }

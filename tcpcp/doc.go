@@ -14,8 +14,10 @@
 //
 // TCP_REPAIR alone does not freeze a socket: it goes on acknowledging, and its
 // timers go on sending. What freezes it is an XFRM policy "block" on the socket
-// itself, outgoing before incoming; then TCP_REPAIR. TCP_USER_TIMEOUT and
-// keepalive would kill the silent socket, so they are off while it is frozen.
+// itself, outgoing before incoming. Before both, an acknowledgement that the kernel
+// delays is sent, or a peer that says no more would send its last segments again; that
+// needs TCP_REPAIR. TCP_USER_TIMEOUT and keepalive would kill the silent socket, so
+// they are off while it is frozen.
 //
 // # Who owns which file descriptor
 //

@@ -63,20 +63,24 @@ func FreezeWith(fd int, divert func() error) (*Frozen, error) {
 }
 
 // freeze blocks what goes out before what comes in: else an answer could leave
-// after the last look at the state that it answers for. On error it leaves the
-// socket as it was.
+// after the last look at the state that it answers for. What is owed is acknowledged
+// before both: when packets go elsewhere, those from here may not leave either. On error
+// it leaves the socket as it was.
 func (f *Frozen) freeze(divert func() error) error {
-	if err := block(f.fd, xfrmPolicyOut); err != nil {
+	if err := optRepair.set(f.fd, unix.TCP_REPAIR_ON); err != nil {
 		return err
 	}
+	if err := acknowledge(f.fd); err != nil {
+		return errors.Join(err, f.thaw())
+	}
+	if err := block(f.fd, xfrmPolicyOut); err != nil {
+		return errors.Join(err, f.thaw())
+	}
 	if err := divert(); err != nil {
-		return errors.Join(err, unblock(f.fd))
+		return errors.Join(err, f.thaw())
 	}
 	if err := block(f.fd, xfrmPolicyIn); err != nil {
-		return errors.Join(err, unblock(f.fd))
-	}
-	if err := optRepair.set(f.fd, unix.TCP_REPAIR_ON); err != nil {
-		return errors.Join(err, unblock(f.fd))
+		return errors.Join(err, f.thaw())
 	}
 	if err := f.calm(); err != nil {
 		return errors.Join(err, f.thaw())

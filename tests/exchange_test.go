@@ -27,6 +27,15 @@ type exchange struct {
 	size   int    // bytes in each direction
 	moves  int    // handoffs at least
 	pace   stream.Pace
+	oneWay bool // the client sends, and hears nothing before the end
+}
+
+// down is how many bytes the servers send.
+func (e exchange) down() int {
+	if e.oneWay {
+		return 0
+	}
+	return e.size
 }
 
 // streams is the service of the stream servers.
@@ -39,7 +48,7 @@ func streams(extra ...string) cluster.Service {
 // serve starts the servers, at every replica.
 func (e exchange) serve(ctx context.Context, t *testing.T, s *site) {
 	t.Helper()
-	args := []string{"-seed", strconv.Itoa(dnSeed), "-size", strconv.Itoa(e.size)}
+	args := []string{"-seed", strconv.Itoa(dnSeed), "-size", strconv.Itoa(e.down())}
 	if e.moves > 0 {
 		// The last one need not be reached: the client's end comes first.
 		args = append(args, "-every", strconv.Itoa(e.size/(e.moves+2)))
@@ -63,12 +72,15 @@ func (e exchange) run(ctx context.Context, t *testing.T, s *site) (moves int) {
 	defer conn.Close()
 	sent := make(chan error, 1)
 	go func() { sent <- upload(conn, e.size, e.pace) }()
-	got, seen, err := download(conn, e.size)
+	if e.oneWay {
+		sent <- <-sent // longer than download waits for what it hears
+	}
+	got, seen, err := download(conn, e.down())
 	if e := <-sent; e != nil {
 		t.Error(e)
 	}
 	must(t, err)
-	if want := stream.Sum(dnSeed, int64(e.size)); got.down != want {
+	if want := stream.Sum(dnSeed, int64(e.down())); got.down != want {
 		t.Errorf("SHA-256 of what the client received: %x, want %x", got.down, want)
 	}
 	if want := stream.Sum(upSeed, int64(e.size)); got.up != want {
@@ -128,7 +140,7 @@ const stall = 60 * time.Second
 func upload(conn *net.TCPConn, size int, pace stream.Pace) error {
 	source := stream.New(upSeed, 0)
 	b := make([]byte, pace.Chunk)
-	for left := size; left > 0; pace.Wait() {
+	for left := size; left > 0; pace.Wait(int64(size - left)) {
 		part := b[:min(len(b), left)]
 		_, _ = source.Read(part) // cannot fail
 		if err := conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {

@@ -20,7 +20,7 @@ func (s *site) ready(ctx context.Context, t *testing.T, contactNode string, host
 }
 
 // straightKnown waits until the contact node has heard that what it steered is bound, a
-// tenth of a second after that: until then it can be handed over to it, but not seamlessly.
+// hundredth of a second after that: until then it can be handed over to it, but not seamlessly.
 func (s *site) straightKnown(ctx context.Context, t *testing.T, contactNode string) {
 	t.Helper()
 	const late = 20 * time.Second // more than the contact node then relays it for, less than before
@@ -55,7 +55,7 @@ func (s *site) noHandoff(ctx context.Context, t *testing.T, hosts ...string) {
 // any other.
 func TestBornWhereServed(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steering(true))
+	s := bringUp(ctx, t)
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -94,7 +94,7 @@ func TestBornWhereServed(t *testing.T) {
 // packets go straight, its other connections come there, and it can be handed on.
 func TestBornClientIsBound(t *testing.T) {
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steering(true))
+	s := bringUp(ctx, t)
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -138,7 +138,7 @@ func TestBornClientIsBound(t *testing.T) {
 // soon as that knows that it is there.
 func TestBornGoesStraight(t *testing.T) {
 	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t, steering(true), cluster.WithFlowBindings())
+	s := bringUp(ctx, t, cluster.WithFlowBindings())
 	all := []string{"glass", "reich", "adams"}
 	s.echoAt(ctx, t, all...)
 	s.ready(ctx, t, "glass", "reich", "adams")
@@ -175,7 +175,7 @@ func (s *site) boundTo(ctx context.Context, client, replica string) error {
 func TestSteerPassesOver(t *testing.T) {
 	t.Parallel()
 	ctx := testContext(t, 120*time.Second)
-	s := bringUp(ctx, t, steering(true))
+	s := bringUp(ctx, t)
 	servers := s.echoAt(ctx, t, "glass", "reich", "adams")
 	s.ready(ctx, t, "glass", "reich", "adams")
 	must(t, servers["reich"].Stop())
@@ -201,28 +201,31 @@ func TestSteerPassesOver(t *testing.T) {
 	s.ready(ctx, t, "glass", "reich")
 }
 
-// steering has the contact node decide at the SYN, or accept clients and hand them over.
-func steering(on bool) cluster.Option {
-	service := cluster.Echo()
-	service.Extra = []string{fmt.Sprintf("steer = %v", on)}
-	return cluster.WithServices(service)
-}
-
-// Without steering a client is accepted by the contact node and handed over.
+// Switched off, a client is accepted by the contact node and handed over.
 func TestNotSteered(t *testing.T) {
 	t.Parallel()
-	ctx := testContext(t, 90*time.Second)
-	s := bringUp(ctx, t, steering(false))
-	s.echoAt(ctx, t, "glass", "reich", "adams")
-	session := s.telnetFrom(ctx, t, s.Legacy)
-	must(t, session.Say(ctx, "handed over"))
-	must(t, session.Quit(ctx))
-	if n := s.counter(ctx, t, "glass", "relay.steered") + s.counter(ctx, t, "glass", "dataplane.steered"); n != 0 {
-		t.Errorf("%d were steered", n)
-	}
-	records, err := s.daemons["glass"].Handoffs(ctx)
-	must(t, err)
-	if len(records) == 0 {
-		t.Error("no handoff")
+	for _, client := range []string{"modern", "legacy"} {
+		t.Run(client, func(t *testing.T) {
+			ctx := testContext(t, 90*time.Second)
+			service := cluster.Echo()
+			service.Extra = []string{"steer = false"}
+			s := bringUp(ctx, t, cluster.WithServices(service))
+			s.echoAt(ctx, t, lab.Replicas()...)
+			judge := s.capture(ctx, t, client)
+			session := s.telnetFrom(ctx, t, s.Lookup(client))
+			must(t, session.Say(ctx, "handed over"))
+			must(t, session.Say(ctx, "and on H"))
+			must(t, session.All(ctx, "!", "handed over/and on /"))
+			must(t, session.Quit(ctx))
+			judge()
+			if n := s.counter(ctx, t, "glass", "relay.steered") + s.counter(ctx, t, "glass", "dataplane.steered"); n != 0 {
+				t.Errorf("%d were steered", n)
+			}
+			records, err := s.daemons["glass"].Handoffs(ctx)
+			must(t, err)
+			if len(records) == 0 {
+				t.Error("no handoff")
+			}
+		})
 	}
 }

@@ -30,10 +30,10 @@ func TestSystemCalls(t *testing.T) {
 		take, put string
 	}{
 		{"0",
-			"close 1, connect 1, getpeername 1, getsockname 1, getsockopt 22, recvfrom 1, setsockopt 6",
+			"close 1, connect 1, getpeername 1, getsockname 1, getsockopt 24, recvfrom 1, setsockopt 7",
 			"bind 1, connect 1, setsockopt 18, socket 1"},
 		{"65536",
-			"close 1, connect 1, getpeername 1, getsockname 1, getsockopt 23, ioctl 3, ppoll 1, recvfrom 2, setsockopt 7",
+			"close 1, connect 1, getpeername 1, getsockname 1, getsockopt 25, ioctl 3, ppoll 1, recvfrom 2, setsockopt 8",
 			"bind 1, connect 1, sendto 2, setsockopt 20, socket 1"},
 	} {
 		t.Run(c.queue+" bytes", func(t *testing.T) {

@@ -22,8 +22,8 @@ const (
 // wget does waits for a page of 10 kB of Apache, from its SYN to the last byte:
 // straight from reich's Apache, and distributed: by way of the contact address
 // and its node, glass, from vanyproxy and Apache on reich. Each fetch is of a
-// client that nobody knows yet, so that return routability and the handoff are
-// in it. Between the two there is what does not distribute: the contact address
+// client that nobody knows yet, and accepted by glass, so that return routability and
+// the handoff are in it. Between the two there is what does not distribute: the contact address
 // of another service, whose contact node is reich itself.
 func measureWeb(ctx context.Context, tb lab.TB, b *bench) error {
 	if err := cluster.Build(ctx, b.bin, "./cmd/..."); err != nil {
@@ -33,7 +33,7 @@ func measureWeb(ctx context.Context, tb lab.TB, b *bench) error {
 	distributed := netip.AddrPortFrom(netip.MustParseAddr(lab.ContactAddress), 80)
 	local := netip.AddrPortFrom(distributed.Addr().Next(), 80)
 	c, err := cluster.New(ctx, tb, n, b.bin, cluster.WithReplicas("glass", "reich"), cluster.WithServices(
-		cluster.Service{Name: "www", Contact: distributed, NeverSelf: true},
+		cluster.Service{Name: "www", Contact: distributed, NeverSelf: true, Extra: []string{"steer = false"}},
 		cluster.Service{Name: "local", Contact: local, ContactNodes: []string{"reich"}, Policy: "local"},
 	))
 	if err != nil {

@@ -61,7 +61,7 @@ func upload(conn *net.TCPConn, size int) error {
 		if _, err := conn.Write(b); err != nil {
 			return err
 		}
-		stream.Steady.Wait()
+		stream.Steady.Wait(int64(size - left + len(b)))
 	}
 	return conn.CloseWrite()
 }

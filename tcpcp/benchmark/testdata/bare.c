@@ -110,13 +110,16 @@ static int move(int fd)
 	get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT);
 	getall(fd, IPPROTO_TCP, TCP_ULP, name, sizeof name);
 	get(fd, SOL_SOCKET, SO_KEEPALIVE);
+	set(fd, IPPROTO_TCP, TCP_REPAIR, 1);
+	struct tcp_repair_window window;
+	getall(fd, IPPROTO_TCP, TCP_REPAIR_WINDOW, &window, sizeof window);
+	if (seq(fd, RECEIVE) != window.rcv_wup)
+		set(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
 	block(fd, XFRM_POLICY_OUT);
 	block(fd, XFRM_POLICY_IN);
-	set(fd, IPPROTO_TCP, TCP_REPAIR, 1);
 
 	/* extract */
 	struct tcp_info info, again;
-	struct tcp_repair_window window;
 	unsigned mem[9];
 	int unread = 0, queued = 0;
 	getall(fd, IPPROTO_TCP, TCP_INFO, &info, 148);

@@ -45,7 +45,7 @@ func (j *job) exchange(c *vanycast.Conn, p *progress) (finished bool, err error)
 func (j *job) send(c *vanycast.Conn, p *progress) error {
 	source := stream.New(j.seed, p.Sent)
 	b := make([]byte, j.pace.Chunk)
-	for ; p.Sent < j.size; j.pace.Wait() {
+	for ; p.Sent < j.size; j.pace.Wait(p.Sent) {
 		part := b[:min(int64(len(b)), j.size-p.Sent)]
 		_, _ = source.Read(part) // cannot fail
 		n, err := c.Write(part)
