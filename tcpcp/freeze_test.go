@@ -91,6 +91,16 @@ func lastReceived(t testing.TB, fd int) (ms uint32, backoff byte) {
 	return binary.NativeEndian.Uint32(b[52:]), b[4]
 }
 
+// probes is how often the socket has asked in vain for a window.
+func probes(t testing.TB, fd int) byte {
+	t.Helper()
+	var b [sizeofInfo]byte
+	if _, err := optInfo.getBytes(fd, b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return b[3]
+}
+
 // Retransmission, keepalive and user timeouts that are all over while it is
 // frozen: it says nothing, lives, and has its options afterwards.
 func TestFreezeOutlivesTimers(t *testing.T) {

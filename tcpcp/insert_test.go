@@ -172,7 +172,15 @@ func TestListenerBesideInserted(t *testing.T) {
 	if err := unix.Close(ln); err != nil {
 		t.Fatal(err)
 	}
-	listen(t, c.b)
+	// A process that another test is just starting may have the old one for a moment.
+	until(t, "the listener is back", func() bool {
+		do(t, c.b, func() { ln, err = listenAt(netip.AddrPortFrom(serverAddr, serverPort)) })
+		if err != nil && !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+	defer unix.Close(ln)
 	c.talk(t)
 }
 
