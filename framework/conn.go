@@ -17,9 +17,10 @@ import (
 // descriptor, the state, and what runs for it. While it is being moved its
 // client belongs to the agent.
 type conn struct {
-	client handoff.Client
-	slot   bool               // it takes one of Service.slots
-	cancel context.CancelFunc // ends the running probe or move
+	client  handoff.Client
+	steered bool               // its contact node chose this replica
+	slot    bool               // it takes one of Service.slots
+	cancel  context.CancelFunc // ends the running probe or move
 
 	bindCancel context.CancelFunc // ends the binding in the background
 	bindDone   chan struct{}      // it ended
@@ -35,13 +36,27 @@ func (c *conn) hurry() {
 	}
 }
 
+// bindPatience is how long a connection that was steered here waits, before it is
+// handed off, for its client to be bound: if it is not by then it is handed off by
+// relaying, and goes on by the contact node for as long as it lives.
+const bindPatience = time.Second
+
 // endBind ends the binding in the background and waits until it ended: two
 // signalling runs for one client would disturb each other.
 func (c *conn) endBind() {
-	if c.bindCancel != nil {
-		c.bindCancel()
-		<-c.bindDone
+	if c.bindCancel == nil {
+		return
 	}
+	if c.steered {
+		timer := time.NewTimer(bindPatience)
+		defer timer.Stop()
+		select {
+		case <-c.bindDone:
+		case <-timer.C:
+		}
+	}
+	c.bindCancel()
+	<-c.bindDone
 }
 
 // newConn is the event of an accepted connection.
@@ -63,8 +78,9 @@ func (s *Service) newConn(fd int) {
 	}
 	k := s.core.born(now, id, addrPort(local), addrPort(remote), s.deps.SameHost(addrPort(remote).Addr()), how)
 	s.conns[k] = &conn{
-		slot:   !s.closing,
-		client: handoff.Client{ID: id, Service: s.cfg.Service, Local: addrPort(local), Remote: addrPort(remote), FD: fd, Since: now},
+		slot:    !s.closing,
+		steered: how == bornHere,
+		client:  handoff.Client{ID: id, Service: s.cfg.Service, Local: addrPort(local), Remote: addrPort(remote), FD: fd, Since: now},
 	}
 	s.guard(fd, k)
 }

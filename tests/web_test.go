@@ -70,7 +70,7 @@ func TestApacheBehindProxy(t *testing.T) {
 
 	url := fmt.Sprintf("http://[%s]/", lab.ContactAddress)
 	served := map[string]bool{}
-	for range 6 {
+	for range 12 {
 		for _, fetch := range [][]string{
 			{"curl", "-sS", "--fail", "--max-time", "60"},
 			{"wget", "-q", "-O", "-", "--tries=1", "--timeout=60"},
