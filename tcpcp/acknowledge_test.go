@@ -19,7 +19,7 @@ func TestFreezeAcknowledges(t *testing.T) {
 			c := l.connect(t)
 			c.talk(t)
 			f := c.freezeUnacknowledged(t, "said at the last moment", read)
-			defer f.Forget()
+			defer f.Thaw()
 			until(t, "the client has its acknowledgement", func() bool { return unacknowledged(t, c) == 0 })
 			e, err := f.Extract()
 			if err != nil {
@@ -83,7 +83,7 @@ func TestNothingToAcknowledge(t *testing.T) {
 	shutdown(t, c.fd, unix.SHUT_WR)
 	expectEOF(t, "the client", c.client)
 	f := c.freezeUnacknowledged(t, "said to who speaks no more", false)
-	defer f.Forget()
+	defer f.Thaw()
 	w, err := getWindow(c.fd)
 	if err != nil {
 		t.Fatal(err)
