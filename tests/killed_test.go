@@ -259,6 +259,9 @@ func (k *killing) excuse(ctx context.Context, c *talker, victim string) (string,
 		return "the victim had greeted it", nil
 	case newest.Role == "donor" && newest.To == to.Addr && (newest.Error == "" || strings.Contains(newest.Error, gone)):
 		return fmt.Sprintf("%v had handed it to the victim (%q)", newest.From, newest.Error), nil
+	case newest.Role == "acceptor" && newest.From == to.Addr && newest.Error != "":
+		// It stays with its donor then.
+		return fmt.Sprintf("%v did not get it from the victim (%q)", newest.To, newest.Error), nil
 	}
 	// Nobody has it: its donor may not have found out, or noted, what became of it.
 	return "", fmt.Errorf("%w; the last handoff of it: %+v", errUndecided, newest)
