@@ -78,7 +78,7 @@ func testPause(t *testing.T, b Backend) {
 			p := newPausing(t, b, c.via, c.client)
 			goesOn := owned
 			goesOn.Via = c.via
-			const rounds, each = 3, 50
+			const rounds, each = 2, 50
 			seen := capture(t, p.top.access, "core", func() {
 				for round := range rounds {
 					first := 100 * (round + 1)
@@ -257,7 +257,7 @@ func testPauseBulk(t *testing.T, b Backend) {
 				relayed(t, p, near, f, c.via)
 				conn := connect(t, host, addr, top.near, contactAddr)
 				done := make(chan error, 1)
-				go func() { done <- transfer(conn.far, conn.near, 30_000_000) }()
+				go func() { done <- transfer(conn.far, conn.near, 8_000_000) }()
 				for running, pause := true, true; running; pause = !pause {
 					must(t, p.replica.SetRoute(f, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: c.via, Pause: pause}))
 					select {

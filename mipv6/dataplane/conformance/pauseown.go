@@ -97,7 +97,7 @@ func testPauseOwnBulk(t *testing.T, b Backend) {
 	top, p, _ := servedHere(t, b)
 	conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
 	done := make(chan error, 1)
-	go func() { done <- transfer(conn.far, conn.near, 30_000_000) }()
+	go func() { done <- transfer(conn.far, conn.near, 8_000_000) }()
 	for running, pause := true, true; running; pause = !pause {
 		r := throughNear
 		r.Pause = pause
