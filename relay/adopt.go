@@ -83,9 +83,9 @@ func (n *Node) unadopt(all []Entry) {
 }
 
 // HandleBound answers another replica's call of kind peer.KindBound: it binds a
-// client to itself, or has done so, some of whose connections are ours. It is not
-// believed: its word that the client is bound to it comes with the answer to our
-// next update. It fits peer.Handler.
+// client to itself, or has done so, some of whose connections are ours. We send
+// through it from then on; that the client is bound to it is not believed until it
+// answers our next update. It fits peer.Handler.
 func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]byte, error) {
 	p, s, round, err := parseBound(req)
 	if err != nil {
