@@ -147,7 +147,8 @@ func (n *Node) HandleBinding(ctx context.Context, from netip.Addr, req []byte) (
 		n.cfg.Logger.Info("binding not taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
 		return []byte{byte(bindingRefused)}, nil
 	}
-	switch err := n.take(ctx, p, from, mark, all); {
+	guard, err := n.take(ctx, p, from, mark, all)
+	switch {
 	case errors.Is(err, ErrUntouched):
 		n.cfg.Logger.Info("binding not taken", "contact", p.Home, "client", p.Client, "from", from, "err", err)
 		n.relay.Unadopt(p.Home, p.Client, all)
@@ -157,30 +158,45 @@ func (n *Node) HandleBinding(ctx context.Context, from netip.Addr, req []byte) (
 		n.relay.TurnBack(p.Home, p.Client, all)
 		return []byte{byte(bindingTouched)}, nil // its packets may come: what we know stays
 	}
-	n.tasks.Go(func() { n.relay.Adopted(n.background, p.Home, p.Client, from, all) })
+	n.tasks.Go(func() {
+		err := n.relay.Adopted(n.background, p.Home, p.Client, from, all)
+		after := time.Duration(0)
+		if remote := new(peer.RemoteError); err != nil && !errors.As(err, &remote) { // else it has left: there is nothing more
+			after = guardTaken
+		}
+		n.endGuard(p, guard, after)
+	})
 	return []byte{byte(bindingTaken)}, nil
 }
 
 // take binds the client to us. What its owners send waits only while the update is
-// under way: the rest is done before.
-func (n *Node) take(ctx context.Context, p pair, from netip.Addr, mark Mark, all []relay.Entry) error {
+// under way: the rest is done before. What has begun at the old anchor since it made the
+// list meets silence here until we know of it: on nil the guard is to be ended then.
+func (n *Node) take(ctx context.Context, p pair, from netip.Addr, mark Mark, all []relay.Entry) (guard time.Time, err error) {
 	a := &Address{n, p.Home}
 	timer := time.NewTimer(a.Ready(p.Client).Sub(n.deps.Now()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return fmt.Errorf("%w (%w)", context.Cause(ctx), ErrUntouched)
+		return guard, fmt.Errorf("%w (%w)", context.Cause(ctx), ErrUntouched)
 	}
 	if err := a.Prepare(ctx, p.Client, mark); err != nil {
-		return fmt.Errorf("%w (%w)", err, ErrUntouched)
+		return guard, fmt.Errorf("%w (%w)", err, ErrUntouched)
 	}
 	n.relay.Turn(ctx, p.Home, p.Client, from, all)
-	err := a.Start(ctx, p.Client, from, mark)
-	if err == nil {
-		n.relay.Turned(p.Home, p.Client)
+	if guard, err = n.guard(p, n.cfg.HandoffTimeout+guardTaken); err != nil {
+		return guard, fmt.Errorf("%w (%w)", err, ErrUntouched)
 	}
-	return err
+	switch err = a.Start(ctx, p.Client, from, mark); {
+	case err == nil:
+		n.relay.Turned(p.Home, p.Client)
+	case errors.Is(err, ErrUntouched):
+		n.endGuard(p, guard, 0)
+	default:
+		n.endGuard(p, guard, guardTouched)
+	}
+	return guard, err
 }
 
 // vacant: a client is bound here, and all its connections are elsewhere.

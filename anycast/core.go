@@ -88,7 +88,7 @@ type client struct {
 	op      *op
 	early   bool // route optimised ahead of the acknowledgement
 	held    bool
-	guarded bool // what is not known of it meets silence
+	guarded time.Time // until when what is not known of it meets silence, zero if it does not
 	taken   taken
 	lost    bool // the client forgot a binding of ours; is it worth another?
 	route   routeKind

@@ -64,11 +64,12 @@ const (
 	routeOptimised
 	routeHeld
 	routeGuarded // bound, but only the connections that are known have a way
+	routeSilent  // not bound, and the same
 	routeUnknown // setting it has failed
 )
 
 func (k routeKind) String() string {
-	return [...]string{"none", "optimised", "held", "guarded", "unknown"}[k]
+	return [...]string{"none", "optimised", "held", "guarded", "silent", "unknown"}[k]
 }
 
 // routeAction: set the route; if that fails, op (if any) fails.

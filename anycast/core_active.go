@@ -255,7 +255,7 @@ func (c *core) remove(now time.Time, home netip.Addr) {
 			}
 			c.finish(w.id, ErrClosed)
 		}
-		cl.waiters, cl.held, cl.guarded, cl.early = nil, false, false, false
+		cl.waiters, cl.held, cl.guarded, cl.early = nil, false, time.Time{}, false
 		c.list.Forget(target(cl.pair))
 		c.sync(cl)
 		delete(c.clients, cl.pair)

@@ -102,7 +102,7 @@ func (c *core) handedOff(now time.Time, p pair) {
 	}
 	c.endOp(now, cl, ErrSuperseded)
 	c.list.Forget(target(p))
-	cl.held, cl.guarded, cl.taken = false, false, taken{}
+	cl.held, cl.guarded, cl.taken = false, time.Time{}, taken{}
 	c.sync(cl)
 	c.drop(now, cl)
 }

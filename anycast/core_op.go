@@ -106,7 +106,7 @@ func (c *core) endOp(now time.Time, cl *client, err error) {
 	if o.kind == opClear && !errors.Is(err, ErrSuperseded) {
 		// Well or badly: what we have of the binding goes in any case, and at
 		// the client it expires.
-		cl.held, cl.falling = false, false
+		cl.held, cl.falling, cl.guarded = false, false, time.Time{}
 		c.disown(cl)
 	}
 	c.sync(cl) // while the operation is still known: a failure to set the route is its failure

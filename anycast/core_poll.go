@@ -22,7 +22,7 @@ func (c *core) poll(now time.Time) {
 		c.pollRun(now, cl)
 	}
 	c.forgetPrepared(now)
-	c.unguard(now, pair{})
+	c.unguard(now)
 	for _, ct := range c.contacts {
 		if !ct.retry.IsZero() && !now.Before(ct.retry) {
 			c.refreshHome(now, ct)

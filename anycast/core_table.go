@@ -36,7 +36,7 @@ func (c *core) evict() bool {
 
 // idle: nothing is under way and nothing would be lost but memory.
 func (c *core) idle(cl *client) bool {
-	return cl.op == nil && len(cl.waiters) == 0 && !cl.held && !cl.guarded && !cl.early && !c.bound(cl)
+	return cl.op == nil && len(cl.waiters) == 0 && !cl.held && !cl.isGuarded() && !cl.early && !c.bound(cl)
 }
 
 func (c *core) bound(cl *client) bool {
@@ -57,10 +57,12 @@ func (c *core) sync(cl *client) {
 func (c *core) syncFor(id opID, cl *client) {
 	want := routeNone
 	switch {
-	case cl.held, cl.guarded && !cl.early && !c.bound(cl):
+	case cl.held:
 		want = routeHeld
 	case cl.falling:
-	case cl.guarded:
+	case cl.isGuarded() && !cl.early && !c.bound(cl):
+		want = routeSilent
+	case cl.isGuarded():
 		want = routeGuarded
 	case cl.early || c.bound(cl):
 		want = routeOptimised

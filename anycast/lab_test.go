@@ -254,7 +254,11 @@ func (c *channel) Call(ctx context.Context, to netip.Addr, kind peer.Kind, req [
 	case peer.KindBinding:
 		return r.HandleBinding(ctx, c.from, req)
 	case peer.KindBound:
-		return r.HandleBound(ctx, c.from, req)
+		b, err := r.HandleBound(ctx, c.from, req)
+		if err != nil {
+			err = &peer.RemoteError{Code: 1, Text: err.Error()}
+		}
+		return b, err
 	}
 	return nil, fmt.Errorf("kind %v", kind)
 }

@@ -101,14 +101,25 @@ func (n *Node) route(a routeAction) error {
 			return err
 		}
 		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
+		n.relay.Guard(a.pair.Home, a.pair.Client, false)
 		return nil
 	case routeGuarded:
+		n.relay.Guard(a.pair.Home, a.pair.Client, true)
 		n.relay.SetBound(a.pair.Home, a.pair.Client, true)
 		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
 	case routeHeld:
+		n.relay.Guard(a.pair.Home, a.pair.Client, false)
 		return n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held})
+	case routeSilent:
+		if err := n.deps.Plane.SetRoute(flow, dataplane.Route{Kind: dataplane.Held}); err != nil {
+			return err
+		}
 	}
+	n.relay.Guard(a.pair.Home, a.pair.Client, false)
 	n.relay.SetBound(a.pair.Home, a.pair.Client, false)
+	if a.kind == routeSilent {
+		return nil
+	}
 	return n.deps.Plane.RemoveRoute(flow)
 }
 

@@ -180,6 +180,7 @@ func TestCloseCedes(t *testing.T) {
 		l.move(reich, adams, modernConn(1))
 		l.replicas[reich].lives()
 		must(t, l.replicas[reich].addr.Close(l.ctx))
+		synctest.Wait() // what adams does not know of reich it has asked for
 		if l.boundTo() != adams {
 			t.Errorf("the client sends to %v", l.boundTo())
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 )
 
 // Adopt makes ready for a client that this replica is about to bind to itself,
@@ -52,10 +53,19 @@ func (n *Node) Adopt(contact, client, from netip.Addr, all []Entry) error {
 }
 
 // Adopted: the client is bound here. What was kept goes to it, the owners register
-// here from now on, and its connections may be handed off again.
-func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) {
+// here from now on, and its connections may be handed off again. The error says that the
+// old anchor could not be asked for those that have begun there since it made the list.
+func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, all []Entry) error {
 	p := clientPair{contact, client}
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, ErrTimeout)
+		defer cancel()
+		err = n.tellOwner(ctx, p, stageBound, 0, from)
+	})
 	_ = n.tellAll(ctx, p, stageBound, 0, ownersIn(all, n.cfg.Self, from))
+	wg.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// Not before: what the owners are told next comes after that.
@@ -63,6 +73,7 @@ func (n *Node) Adopted(ctx context.Context, contact, client, from netip.Addr, al
 		delete(n.still, p)
 		n.stir()
 	}
+	return err
 }
 
 // Unadopt undoes Adopt, and Turn.
@@ -114,8 +125,10 @@ func (n *Node) HandleBound(ctx context.Context, from netip.Addr, req []byte) ([]
 	}
 	mine := n.turned(p, from)
 	if s == stageBound {
-		n.renew(batch{contact: p.contact, anchor: from, bound: true}, mine)
-		n.settled(p, from)
+		n.registerAt(p, from, mine)
+		if n.tellLate(ctx, p, from) {
+			n.settled(p, from)
+		}
 	}
 	return nil, nil
 }

@@ -49,16 +49,10 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 		if slices.ContainsFunc(all, func(e Entry) bool { return e.Conn == c }) {
 			continue // handed off; its leaving is not known above yet
 		}
-		o, err := n.ownOf(c)
-		if err != nil {
+		if err := n.ownStraight(now, c); err != nil {
 			return nil, err
 		}
-		if !o.live || o.anchor != n.cfg.Self {
-			o.live, o.sequence, o.bound = true, firstSequence(), true
-			o.settle(n.cfg.Self)
-		}
-		o.renew = now.Add(n.cfg.Lifetime)
-		all = append(all, Entry{Conn: c, Owner: n.cfg.Self, Sequence: o.sequence, Expires: now.Add(n.cfg.Lifetime)})
+		all = append(all, Entry{Conn: c, Owner: n.cfg.Self, Sequence: n.owned[c].sequence, Expires: now.Add(n.cfg.Lifetime)})
 	}
 	if len(all) > maxCarried {
 		return nil, fmt.Errorf("%w: the client has %d, at most %d go along with its binding", ErrTableFull, len(all), maxCarried)
@@ -72,8 +66,10 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 }
 
 // Ceded: the client is bound to the other replica, which has the list. Late packets
-// are still sent on for a while, and what is served here is relayed by the other.
+// are still sent on for a while, and what is served here is relayed by the other, also
+// what has begun since.
 func (n *Node) Ceded(contact, client netip.Addr) {
+	local := n.localOf(contact, client)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now, p := n.deps.Now(), clientPair{contact, client}
@@ -81,7 +77,9 @@ func (n *Node) Ceded(contact, client netip.Addr) {
 	if !ok {
 		return
 	}
+	n.ownLate(p, local) // while the cache says what is elsewhere
 	delete(n.ceding, p)
+	n.stir()
 	n.free(p, n.owners(p)) // whom the new anchor tells
 	for _, c := range n.cache.Of(contact, client) {
 		// One that is on its way here already, by the new anchor, is not late.
@@ -98,6 +96,9 @@ func (n *Node) Ceded(contact, client netip.Addr) {
 			n.syncQuietly(c)
 		}
 	}
+	if all := n.unlisted(p); len(all) > 0 {
+		n.spawn(func() { n.registerAt(p, x.to, all) })
+	}
 }
 
 // Keep ends what Still and Cede began: the client is bound to this replica as before.
@@ -110,6 +111,7 @@ func (n *Node) Keep(contact, client netip.Addr) {
 		return
 	}
 	delete(n.ceding, p)
+	n.stir()
 	for _, c := range n.ownedOf(contact) {
 		if o := n.owned[c]; c.Client.Addr() == client {
 			if o.live && !o.busy && !o.held && !n.deps.Now().Before(o.marked) {

@@ -102,6 +102,7 @@ type Node struct {
 	flowing  map[Conn]bool                        // for which flow bindings are wanted
 	ceding   map[clientPair]ceding
 	adopting map[clientPair]bool      // clients that are told to be bound here: what goes to them waits
+	guarded  map[clientPair]bool      // clients whose unknown packets meet silence
 	still    map[clientPair]stillness // clients whose connections stay where they are
 	handing  map[clientPair]int       // handoffs under way from here
 	round    uint16                   // of the last Still
@@ -158,7 +159,7 @@ func New(cfg Config, deps Deps) *Node {
 		able:     dataplane.FeaturesOf(deps.Plane).Relay && dataplane.FeaturesOf(deps.Plane).Connections,
 		contacts: make(map[netip.Addr]*contact), owned: make(map[Conn]*own), seams: make(map[Conn]seam), cache: NewCache(cfg.MaxEntries),
 		bound: make(map[dataplane.Flow]bool), routes: make(map[Conn]dataplane.Route), clients: make(map[dataplane.Flow]map[Conn]struct{}),
-		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), adopting: make(map[clientPair]bool), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
+		flowing: make(map[Conn]bool), ceding: make(map[clientPair]ceding), adopting: make(map[clientPair]bool), guarded: make(map[clientPair]bool), still: make(map[clientPair]stillness), handing: make(map[clientPair]int),
 		due: make(chan struct{}, 1),
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
@@ -272,6 +273,11 @@ func (n *Node) Remove(contact netip.Addr) {
 			delete(n.adopting, p)
 		}
 	}
+	for p := range n.guarded {
+		if p.contact == contact {
+			delete(n.guarded, p)
+		}
+	}
 	for p := range n.still {
 		if p.contact == contact {
 			delete(n.still, p)
@@ -335,6 +341,23 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 			n.syncQuietly(c)
 		}
 	}
+}
+
+// Guard says whether what is not known of a client meets silence here. Then what goes
+// straight from here by the client's route needs one of its own.
+func (n *Node) Guard(contact, client netip.Addr, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := clientPair{contact, client}
+	switch {
+	case n.guarded[p] == on:
+		return
+	case on:
+		n.guarded[p] = true
+	default:
+		delete(n.guarded, p)
+	}
+	n.syncClient(p)
 }
 
 // CanRelay reports whether a connection of the contact address can be relayed to

@@ -26,6 +26,7 @@ type own struct {
 	straight   bool       // its client was bound here: the anchor has what was under way then
 	closed     bool       // its application has closed it
 	pending    bool       // a Start is under way: the donor's number counts, if it lives
+	unlisted   bool       // the replica that its client is bound to does not know it yet
 	born       bool       // it came into being here, and its end is told soon: there may be many
 	confirming bool       // its anchor is told soon
 	marked     time.Time  // until then the number is the acceptor's to choose
@@ -76,7 +77,7 @@ func (n *Node) plain(c Conn) (dataplane.Route, bool) {
 				}
 			}
 			if !from.IsValid() || from == n.cfg.Self {
-				return dataplane.Route{}, false
+				return dataplane.Route{Kind: dataplane.Optimised}, n.guarded[c.pair()]
 			}
 			if n.adopting[c.pair()] {
 				return dataplane.Route{Kind: dataplane.Relayed, Peer: from, Pause: true}, true

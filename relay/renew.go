@@ -38,7 +38,7 @@ func (n *Node) sweep() {
 			continue
 		}
 		n.resumeFlow(c)
-		if o.busy || o.pending || o.held || !o.straight && !o.born && now.Before(o.renew) || now.Before(o.marked) {
+		if o.busy || o.pending || o.held || !o.straight && !o.born && !o.unlisted && now.Before(o.renew) || now.Before(o.marked) {
 			continue
 		}
 		due = append(due, c)
@@ -55,7 +55,7 @@ func (n *Node) sweep() {
 			continue
 		}
 		_, seamed := n.seams[c]
-		if seamed && o.straight || used && !o.straight && now.Before(o.renew) {
+		if seamed && o.straight || used && !o.straight && !o.unlisted && now.Before(o.renew) {
 			n.mu.Unlock()
 			continue // what was under way when the client was bound may still come; or nothing is due
 		}
@@ -166,6 +166,7 @@ func (n *Node) renewed(node netip.Addr, r Request, res Result) {
 	switch res.Status {
 	case mipv6.StatusAccepted:
 		n.follows(r.Conn, o, node)
+		o.unlisted = false
 		o.granted(n.deps.Now(), res)
 		if s, ok := n.seams[r.Conn]; ok && s.kind == through {
 			s.kind, s.until = late, n.deps.Now().Add(seamLinger)

@@ -238,12 +238,7 @@ func (n *Node) tellAll(ctx context.Context, p clientPair, s stage, round uint16,
 	var errs error
 	for _, owner := range owners {
 		wg.Go(func() {
-			_, err := n.deps.Peers.Call(ctx, owner, peer.KindBound, marshalBound(p, s, round))
-			if err == nil {
-				return
-			}
-			n.log.Info("owner not told of its anchor", "contact", p.contact, "client", p.client, "owner", owner, "err", err)
-			if !errors.Is(err, peer.ErrUnreachable) {
+			if err := n.tellOwner(ctx, p, s, round, owner); err != nil && !errors.Is(err, peer.ErrUnreachable) {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = errors.Join(errs, err)
@@ -252,4 +247,13 @@ func (n *Node) tellAll(ctx context.Context, p clientPair, s stage, round uint16,
 	}
 	wg.Wait()
 	return errs
+}
+
+// tellOwner is tellAll for one.
+func (n *Node) tellOwner(ctx context.Context, p clientPair, s stage, round uint16, owner netip.Addr) error {
+	_, err := n.deps.Peers.Call(ctx, owner, peer.KindBound, marshalBound(p, s, round))
+	if err != nil {
+		n.log.Info("owner not told of its anchor", "contact", p.contact, "client", p.client, "owner", owner, "err", err)
+	}
+	return err
 }
