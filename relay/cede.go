@@ -13,7 +13,8 @@ import (
 // known whether it did, nobody's connection changes its owner here.
 type ceding struct {
 	to      netip.Addr
-	through bool // what is served here is sent through the other already
+	through bool          // what is served here is sent through the other already
+	listed  map[Conn]bool // what the other knows of
 }
 
 // Cede lists a client's connections for the replica that is about to bind the
@@ -40,12 +41,7 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 	if len(all) == 0 {
 		return nil, ErrNotRelayed
 	}
-	for _, c := range n.closedOf(p) {
-		if !slices.Contains(local, c) {
-			local = append(local, c)
-		}
-	}
-	for _, c := range local {
+	for _, c := range n.withClosed(p, local) {
 		if slices.ContainsFunc(all, func(e Entry) bool { return e.Conn == c }) {
 			continue // handed off; its leaving is not known above yet
 		}
@@ -57,8 +53,9 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 	if len(all) > maxCarried {
 		return nil, fmt.Errorf("%w: the client has %d, at most %d go along with its binding", ErrTableFull, len(all), maxCarried)
 	}
-	n.ceding[p] = ceding{to: to}
+	n.ceding[p] = ceding{to: to, listed: make(map[Conn]bool, len(all))}
 	for _, e := range all {
+		n.ceding[p].listed[e.Conn] = true
 		n.syncQuietly(e.Conn)
 	}
 	sortEntries(all)

@@ -1,5 +1,7 @@
 package relay
 
+import "slices"
+
 // A connection that its application has closed is not over: what is unsent goes out
 // and what is lost is sent again, by the kernel alone. So it stays one of its
 // client's connections for a while: it is on the list when the binding goes
@@ -27,6 +29,16 @@ func (n *Node) Closed(c Conn, others bool) {
 		o.renew = n.deps.Now().Add(idleUse) // then it is forgotten
 	}
 	n.syncQuietly(c)
+}
+
+// withClosed adds a client's closed connections to the live ones. The lock is held.
+func (n *Node) withClosed(p clientPair, all []Conn) []Conn {
+	for _, c := range n.closedOf(p) {
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // closedOf are a client's closed connections that go straight from here. The lock is

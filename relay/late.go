@@ -17,25 +17,26 @@ import (
 // same by the way that it asked: what comes in until then is found as well.
 const lateWait = time.Second
 
-// ownLate makes records of a client's connections here that began after Cede listed them.
-// The lock is held, and the client is being ceded.
+// ownLate makes records of a client's connections here that began after Cede listed them,
+// also if they have been closed since. The lock is held, and the client is being ceded.
 func (n *Node) ownLate(p clientPair, local []Conn) {
-	now := n.deps.Now()
-	for _, c := range local {
-		if o := n.owned[c]; c.pair() != p || o != nil && (o.live || o.lost || o.held || o.busy) {
+	now, listed := n.deps.Now(), n.ceding[p].listed
+	for _, c := range n.withClosed(p, local) {
+		o := n.owned[c]
+		if listed[c] || o != nil && (o.unlisted || o.lost || o.held || o.busy || o.pending) {
 			continue
 		}
 		if e, ok := n.cache.Lookup(now, c); ok && e.Owner != n.cfg.Self {
 			continue // handed off; its leaving is not known above yet
 		}
-		if s := n.seams[c]; s.kind == diverting || s.kind == halted {
+		if s, ok := n.seams[c]; ok && (s.kind == diverting || s.kind == halted) {
 			continue // the same, and elsewhere
 		}
 		if err := n.ownStraight(now, c); err != nil {
 			n.log.Warn("new connection is not relayed when its client goes elsewhere", "connection", c.String(), "err", err)
 			return
 		}
-		n.owned[c].unlisted = true
+		n.owned[c].unlisted, listed[c] = true, true
 		n.syncQuietly(c)
 	}
 }
