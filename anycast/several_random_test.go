@@ -26,7 +26,7 @@ type crowd struct {
 	lock  sync.Mutex
 	conns map[relay.Conn]*traveller
 	whole map[netip.Addr]bool // a donor gives the whole client away
-	count struct{ moved, busy, refused int }
+	count struct{ moved, busy, refused, begun, late, unheard int }
 }
 
 // traveller is one connection.
@@ -211,14 +211,16 @@ func (tr *traveller) over() bool { return !tr.closed.IsZero() && time.Now().Afte
 
 // end closes a connection where it is, which has a few seconds' worth to send.
 func (w *crowd) end(c relay.Conn) {
-	for tr := w.conns[c]; ; w.pause(time.Millisecond) {
+	for {
 		at, closed := netip.Addr{}, false
 		w.now(func() {
+			tr := w.conns[c]
 			if at, closed = tr.at, !tr.moving; closed {
 				tr.closed = time.Now().Add(8 * time.Second)
 			}
 		})
 		if !closed {
+			w.pause(time.Millisecond)
 			continue
 		}
 		r := w.replicas[at]
@@ -232,9 +234,80 @@ func (w *crowd) end(c relay.Conn) {
 	}
 }
 
+// all are the connections that are not over.
+func (w *crowd) all() (all []relay.Conn) {
+	w.now(func() {
+		for c, tr := range w.conns {
+			if !tr.over() {
+				all = append(all, c)
+			}
+		}
+	})
+	return all
+}
+
+// ceding tells whether the replica that the client is bound to is giving the binding
+// away.
+func (w *crowd) ceding() bool {
+	r := w.replicas[w.boundTo()]
+	if r == nil {
+		return false
+	}
+	r.Node.mu.Lock()
+	defer r.Node.mu.Unlock()
+	_, busy := r.following[testPair]
+	return busy
+}
+
+// begin has the client make a connection with whom it is bound to: the SYN, and what
+// follows at once. It does nothing where the client has one only, which would take the
+// binding along without it.
+func (w *crowd) begin(c relay.Conn) (begun bool) {
+	ceding := w.ceding()
+	w.now(func() {
+		at, open := w.boundTo(), 0
+		for _, tr := range w.conns {
+			if tr.closed.IsZero() {
+				open++
+			}
+		}
+		switch {
+		case !at.IsValid() || open < 2 || len(w.whole) > 0:
+		case w.routeAt(at, c).Kind == dataplane.Held: // the SYN is sent again
+			w.count.unheard++
+		default:
+			w.replicas[at].join(c)
+			w.conns[c] = &traveller{at: at, ends: make(map[netip.Addr]time.Time), good: time.Now()}
+			if w.count.begun++; ceding {
+				w.count.late++
+			}
+			begun = true
+		}
+	})
+	return begun
+}
+
+// visit is a connection that comes in at a random moment, if it can while the binding
+// is being ceded, is handed off or not, and ends.
+func (w *crowd) visit(c relay.Conn, where []netip.Addr) {
+	for patience := 100; patience > 0 && !w.ceding(); patience-- {
+		time.Sleep(time.Millisecond)
+	}
+	w.pause(4 * time.Millisecond)
+	if !w.begin(c) {
+		return
+	}
+	for range w.pick(4) {
+		w.pause(500 * time.Millisecond)
+		w.handOff(c, where[w.pick(len(where))])
+	}
+	w.pause(time.Second)
+	w.end(c)
+}
+
 // look follows a packet of each connection both ways.
 func (w *crowd) look() {
-	for c := range w.conns {
+	for _, c := range w.all() {
 		in := w.incoming(c)
 		out := w.outgoing(c)
 		w.now(func() {
@@ -384,7 +457,7 @@ func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 			}
 		}()
 		var movers sync.WaitGroup
-		for c := range w.conns {
+		for _, c := range w.all() {
 			movers.Go(func() {
 				rounds := 60
 				if c == modernConn(1) {
@@ -399,12 +472,20 @@ func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 				}
 			})
 		}
+		movers.Go(func() {
+			var visits sync.WaitGroup
+			for port := range uint16(30) {
+				w.pause(300 * time.Millisecond)
+				visits.Go(func() { w.visit(modernConn(100+port), where) })
+			}
+			visits.Wait()
+		})
 		movers.Go(func() { // an operator, who moves all
 			for range 30 {
 				w.pause(300 * time.Millisecond)
 				to := where[w.pick(3)]
 				var all sync.WaitGroup
-				for c := range w.conns {
+				for _, c := range w.all() {
 					all.Go(func() { w.handOff(c, to) })
 				}
 				all.Wait()
@@ -415,15 +496,17 @@ func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 		synctest.Wait()
 		close(over)
 		<-watched
+		time.Sleep(2 * time.Minute) // until the closed ones do not count any more
 		for c, tr := range w.conns {
 			if in, out := w.incoming(c), w.outgoing(c); !tr.over() && (in != nil || out != nil) {
 				t.Errorf("port %d at %v: %v, %v\n%s", c.Client.Port(), tr.at, in, out, w.state())
 			}
 		}
 		if at := l.boundTo(); at.IsValid() && len(l.replicas[at].connections(contactAddr)) == 0 {
-			t.Errorf("bound to %v, which has none of them", at)
+			t.Errorf("bound to %v, which has none of them\n%s", at, w.state())
 		}
-		t.Logf("%d moved, %d busy, %d refused", w.count.moved, w.count.busy, w.count.refused)
+		t.Logf("%d moved, %d busy, %d refused; %d begun, %d of them while the binding was ceded, %d not heard",
+			w.count.moved, w.count.busy, w.count.refused, w.count.begun, w.count.late, w.count.unheard)
 		if w.count.moved < 10 {
 			t.Errorf("only %d handoffs", w.count.moved)
 		}

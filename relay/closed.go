@@ -24,9 +24,9 @@ func (n *Node) Closed(c Conn, others bool) {
 		}
 		o.live, o.sequence, o.anchor, o.bound = true, firstSequence(), n.cfg.Self, true
 	}
-	o.closed = true
+	o.closed, o.over = true, n.deps.Now().Add(idleUse)
 	if n.boundPair(p) {
-		o.renew = n.deps.Now().Add(idleUse) // then it is forgotten
+		o.renew = o.over // then it is forgotten
 	}
 	n.syncQuietly(c)
 }
@@ -41,11 +41,11 @@ func (n *Node) withClosed(p clientPair, all []Conn) []Conn {
 	return all
 }
 
-// closedOf are a client's closed connections that go straight from here. The lock is
-// held.
+// closedOf are a client's closed connections that go straight from here, and may have
+// something to send. The lock is held.
 func (n *Node) closedOf(p clientPair) (all []Conn) {
 	for _, c := range n.ofClient(p) {
-		if o := n.owned[c]; o != nil && o.closed && o.registered() && n.boundPair(p) {
+		if o := n.owned[c]; o != nil && o.closed && o.registered() && n.boundPair(p) && n.deps.Now().Before(o.over) {
 			all = append(all, c)
 		}
 	}

@@ -333,8 +333,8 @@ func (n *Node) SetBound(contact, client netip.Addr, bound bool) {
 		}
 		if o := n.owned[c]; bound && o != nil && o.anchor != n.cfg.Self {
 			o.renew = n.deps.Now().Add(seamLinger) // the anchor before may still send
-			if o.closed {
-				o.renew = n.deps.Now().Add(idleUse)
+			if o.closed && o.over.After(o.renew) {
+				o.renew = o.over // not longer: the binding might go around for their sake for ever
 			}
 		}
 		if _, routed := n.routes[c]; routed || !bound {

@@ -32,6 +32,7 @@ type own struct {
 	marked     time.Time  // until then the number is the acceptor's to choose
 	missed     int        // times that a bound anchor could not be reached, one after the other
 	renew      time.Time
+	over       time.Time // when one that is closed is forgotten where it goes straight
 	expires    time.Time // of the registration, zero if there is none
 }
 
