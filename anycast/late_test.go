@@ -104,7 +104,7 @@ func TestTouchedIsSilent(t *testing.T) {
 		client := modernConn(1).Flow().ClientFlow()
 		l.shows(adams, client, "held")
 		l.shows(adams, modernConn(1).Flow(), "relayed by 2001:db8:2::10")
-		time.Sleep(guardTouched)
+		time.Sleep(guardTouched + time.Second)
 		l.shows(adams, client, "none")
 	})
 }
