@@ -33,6 +33,10 @@ type Config struct {
 	// themselves. Defaults: always; none.
 	Connected   func(relay.Conn) bool
 	Connections func(contact netip.Addr) []relay.Conn
+	// Pending are the connections of a client that are about to be among those: their
+	// handshake is under way, or they wait to be accepted. It is asked when the client's
+	// binding has moved, and must end by itself. Default: none.
+	Pending func(contact, client netip.Addr) []relay.Conn
 	// Shared tells whether another connection of the same client with the same
 	// contact address is alive at this replica: then the one is moved by itself, and
 	// the client's binding stays. It must end by itself. Default: never.

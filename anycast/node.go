@@ -54,7 +54,7 @@ func New(cfg Config, deps Deps) (*Node, error) {
 	n := &Node{cfg: cfg, deps: deps, waiting: make(map[opID]chan result), kick: make(chan struct{}, 1), passing: make(chan struct{}, maxPassing), following: make(map[pair]struct{})}
 	n.relay = relay.New(relay.Config{
 		Self: cfg.CareOf, Timeout: cfg.HandoffTimeout, MaxEntries: cfg.MaxClients,
-		InUse: cfg.Connected, Local: cfg.Connections, Moved: n.contactNodeMoved, Vacant: n.vacant, Orphaned: n.orphaned, Logger: cfg.Logger,
+		InUse: cfg.Connected, Local: cfg.Connections, Pending: cfg.Pending, Moved: n.contactNodeMoved, Vacant: n.vacant, Orphaned: n.orphaned, Logger: cfg.Logger,
 		Flows: flowsOf{n},
 	}, relay.Deps{Plane: deps.Plane, Peers: deps.Peers, Now: deps.Now})
 	n.flows = n.newFlows()

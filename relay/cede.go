@@ -66,7 +66,7 @@ func (n *Node) Cede(contact, client, to netip.Addr) ([]Entry, error) {
 // are still sent on for a while, and what is served here is relayed by the other, also
 // what has begun since.
 func (n *Node) Ceded(contact, client netip.Addr) {
-	local := n.localOf(contact, client)
+	local := n.begun(contact, client)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now, p := n.deps.Now(), clientPair{contact, client}

@@ -17,6 +17,12 @@ import (
 // same by the way that it asked: what comes in until then is found as well.
 const lateWait = time.Second
 
+// begun are the connections of a client here, also those that are about to be.
+func (n *Node) begun(contact, client netip.Addr) []Conn {
+	pending := n.cfg.Pending(contact, client) // first: it may be given to the application meanwhile
+	return append(n.localOf(contact, client), pending...)
+}
+
 // ownLate makes records of a client's connections here that began after Cede listed them,
 // also if they have been closed since. The lock is held, and the client is being ceded.
 func (n *Node) ownLate(p clientPair, local []Conn) {
@@ -69,7 +75,7 @@ func (n *Node) unlisted(p clientPair) (all []Request) {
 // tellLate registers at the new anchor what it does not know, until this replica is not the
 // client's anchor any more; false: it is still.
 func (n *Node) tellLate(ctx context.Context, p clientPair, anchor netip.Addr) bool {
-	local := n.localOf(p.contact, p.client)
+	local := n.begun(p.contact, p.client)
 	n.mu.Lock()
 	ceding := n.cedes(p, anchor)
 	if ceding {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,38 @@ func TestLateIsRelayed(t *testing.T) {
 		g.shows(adams, connOf(6), "none") // it has ended
 		g.leave(reich, glass, connOf(7))
 		g.shows(adams, connOf(7), "relay to 2001:db8:1::10 via optimised, accepts from 2001:db8:2::10")
+	})
+}
+
+// The handshake of a connection is under way when the client is told, or nobody has
+// accepted it yet: it comes into being at the old anchor, relayed by the new one.
+func TestLateIsPending(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		r, a := g.nodes[reich], g.nodes[adams]
+		all, err := r.Cede(contactAddr, legacy, adams)
+		g.must(err)
+		g.must(a.Adopt(contactAddr, legacy, reich, all))
+		r.cfg.Pending = func(contact, client netip.Addr) []Conn {
+			if contact != contactAddr || client != legacy {
+				t.Errorf("asked for %v and %v", contact, client)
+			}
+			return []Conn{connOf(4), connOf(2)} // a socket of what has left is nothing
+		}
+		g.bind(adams, true)
+		go r.Ceded(contactAddr, legacy)
+		g.must(a.Adopted(g.t.Context(), contactAddr, legacy, reich, all))
+		g.bind(reich, false)
+		synctest.Wait()
+		g.shows(adams, connOf(4), "relay to 2001:db8:2::10 via optimised")
+		g.shows(adams, connOf(2), "relay to 2001:db8:1::10 via optimised")
+		g.shows(reich, connOf(4), "relayed by 2001:db8:3::10")
+		r.begins(connOf(4))
+		if !r.Accepted(connOf(4)) {
+			t.Error("nobody has chosen this replica for it")
+		}
+		time.Sleep(5 * time.Minute)
+		g.shows(adams, connOf(4), "relay to 2001:db8:2::10 via optimised")
 	})
 }
 

@@ -34,6 +34,10 @@ type Config struct {
 	// that are not registered anywhere are, when the contact node moves away.
 	// Default: none. Both are called without locks held and must end by themselves.
 	Local func(contact netip.Addr) []Conn
+	// Pending are the connections of a client that are about to be among Local: their
+	// handshake is under way, or they wait to be accepted. It is asked when a client's
+	// binding has moved, and called like the two. Default: none.
+	Pending func(contact, client netip.Addr) []Conn
 	// Vacant is told, again and again, of a client that is bound here though all
 	// its connections are relayed to others, most of them to owner. Orphaned is told
 	// that the replica that a client is bound to cannot be reached, though it relays
@@ -138,6 +142,9 @@ func New(cfg Config, deps Deps) *Node {
 	}
 	if cfg.Local == nil {
 		cfg.Local = func(netip.Addr) []Conn { return nil }
+	}
+	if cfg.Pending == nil {
+		cfg.Pending = func(_, _ netip.Addr) []Conn { return nil }
 	}
 	if cfg.Moved == nil {
 		cfg.Moved = func(_, _ netip.Addr, _ uint16) bool { return true }

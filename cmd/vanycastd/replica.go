@@ -66,6 +66,7 @@ func (d *host) openReplica(closing func(func() error), start func(string, func(c
 		Connected:   r.connected,
 		Shared:      r.shared,
 		Connections: r.connections,
+		Pending:     r.pending,
 		Choose:      r.choose,
 		Logger:      d.log,
 	}, anycast.Deps{Plane: d.plane, MH: d.mh, Relay: anycast.RelayOver(r.peers), Peers: r.peers})
