@@ -474,7 +474,7 @@ func severalAtRandom(t *testing.T, seed uint64, lossy bool) {
 		}
 		movers.Go(func() {
 			var visits sync.WaitGroup
-			for port := range uint16(30) {
+			for port := range uint16(20) {
 				w.pause(300 * time.Millisecond)
 				visits.Go(func() { w.visit(modernConn(100+port), where) })
 			}

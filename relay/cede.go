@@ -111,7 +111,9 @@ func (n *Node) Keep(contact, client netip.Addr) {
 	n.stir()
 	for _, c := range n.ownedOf(contact) {
 		if o := n.owned[c]; c.Client.Addr() == client {
-			if o.live && !o.busy && !o.held && !n.deps.Now().Before(o.marked) {
+			if o.closed && o.anchor == n.cfg.Self {
+				o.renew, o.unlisted = o.over, false // nobody else knows of it
+			} else if o.live && !o.busy && !o.held && !n.deps.Now().Before(o.marked) {
 				n.cache.remove(c)
 				delete(n.owned, c)
 			}

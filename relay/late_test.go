@@ -111,6 +111,30 @@ func TestLateStays(t *testing.T) {
 	})
 }
 
+// The binding stays at first: what has been closed is listed the next time, too, for as
+// long as it may have something to send.
+func TestClosedStays(t *testing.T) {
+	inGroup(t, func(g *group) {
+		several(g)
+		r := g.nodes[reich]
+		r.lives()
+		r.Closed(connOf(3), false)
+		for _, want := range []int{3, 3, 2} {
+			all, err := r.Cede(contactAddr, legacy, adams)
+			g.must(err)
+			if len(all) != want {
+				t.Errorf("%v after it was closed %d are listed, not %d", time.Now(), len(all), want)
+			}
+			r.Keep(contactAddr, legacy)
+			time.Sleep(idleUse / 2)
+		}
+		time.Sleep(idleUse)
+		if r.owned[connOf(3)] != nil {
+			t.Error("remembered for ever")
+		}
+	})
+}
+
 // A connection that has left is none that has begun, though the server does not know
 // yet; and the new anchor that cannot be reached is told when it can be.
 func TestLateIsOurs(t *testing.T) {
