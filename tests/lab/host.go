@@ -65,14 +65,19 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 }
 
 // Output runs a program on the host until it ends and returns what it wrote;
-// the error carries the end of its error output.
+// the error carries the end of its error output. The program sees the /sys of this
+// process, not the host's.
 func (h *Host) Output(ctx context.Context, name string, args ...string) (string, error) {
-	var stderr strings.Builder
-	cmd := h.Command(ctx, name, args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return string(out), fmt.Errorf("on %s: %s %s: %w: %s", h.name, name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	// The child is born where its parent's thread is: no ip(8) in between.
+	err := h.Do(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
 	}
-	return string(out), nil
+	if err != nil {
+		return stdout.String(), fmt.Errorf("on %s: %s %s: %w: %s", h.name, name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
 }
