@@ -72,7 +72,7 @@ func veth(a, b *Host, names [2]string, mtu int) error {
 		return err
 	}
 	defer peer.Close()
-	link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: names[1], PeerNamespace: netlink.NsFd(peer.Fd())}
+	link := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: names[1], PeerNamespace: netlink.NsFd(peer.Fd()), PeerTxQLen: -1}
 	link.Name, link.MTU = names[0], mtu
 	return a.netlink.LinkAdd(link)
 }

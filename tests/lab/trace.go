@@ -28,8 +28,9 @@ var traceCommands = [][]string{
 	{"tc", "qdisc", "show"},
 }
 
-// volatile is what changes in their output by itself.
-var volatile = regexp.MustCompile(`(?m) expires \d+sec| \(dead\)|^cache.*$`)
+// volatile is what changes in their output by itself; an address is tentative for a
+// moment also where nothing is asked before it is used.
+var volatile = regexp.MustCompile(`(?m) expires \d+sec| \(dead\)| tentative|^cache.*$`)
 
 // Trace describes everything of the host that a daemon may have changed:
 // addresses, routes, rules, proxied neighbours, links, tunnels, XFRM, traffic

@@ -27,7 +27,8 @@ func Trace(t *testing.T, h *lab.Host) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all.WriteString("$ " + command + "\n" + out)
+		// An address of a link that has just come up is that for a moment.
+		all.WriteString("$ " + command + "\n" + strings.ReplaceAll(out, " tentative", ""))
 	}
 	return all.String()
 }
