@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -56,6 +59,41 @@ func (h *Host) Addr(iface string, prefix netip.Prefix) {
 	h.net.tb.Helper()
 	addr := &netlink.Addr{IPNet: ipNet(prefix), Flags: unix.IFA_F_NODAD}
 	h.do(h.netlink.AddrAdd(named(iface), addr), "addr add ", prefix, " dev ", iface, " nodad")
+	h.awaitFor(func() error {
+		routes, err := h.netlink.RouteGet(addr.IP)
+		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
+			return fmt.Errorf("%v is not usable yet: %v %w", addr, routes, err)
+		}
+		return nil
+	})
+}
+
+// Settle waits, for a moment at most, until all addresses of the host are in its
+// table of local routes: the kernel gets there by itself, a little later.
+func (h *Host) Settle() {
+	h.awaitFor(func() error {
+		addrs, err := h.netlink.AddrList(nil, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		routes, err := h.netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return err
+		}
+		for _, a := range addrs {
+			if a.Flags&unix.IFA_F_TENTATIVE != 0 || !slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.IP) }) {
+				return fmt.Errorf("%v is not usable yet", a)
+			}
+		}
+		return nil
+	})
+}
+
+// awaitFor waits a second: an address of a link that is down is never usable.
+func (h *Host) awaitFor(cond func() error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = WaitFor(ctx, cond)
 }
 
 // Route adds a route; the default route is ::/0.

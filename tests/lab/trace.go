@@ -28,15 +28,15 @@ var traceCommands = [][]string{
 	{"tc", "qdisc", "show"},
 }
 
-// volatile is what changes in their output by itself; an address is tentative for a
-// moment also where nothing is asked before it is used.
-var volatile = regexp.MustCompile(`(?m) expires \d+sec| \(dead\)| tentative|^cache.*$`)
+// volatile is what changes in their output by itself.
+var volatile = regexp.MustCompile(`(?m) expires \d+sec| \(dead\)|^cache.*$`)
 
 // Trace describes everything of the host that a daemon may have changed:
 // addresses, routes, rules, proxied neighbours, links, tunnels, XFRM, traffic
 // control, eBPF programs on its interfaces, and IPv6 sysctls. Two equal traces
 // mean that nothing was left behind.
 func (h *Host) Trace(ctx context.Context) (string, error) {
+	h.Settle()
 	var b strings.Builder
 	for _, argv := range traceCommands {
 		out, err := h.Output(ctx, argv[0], argv[1:]...)

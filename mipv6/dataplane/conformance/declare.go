@@ -17,6 +17,7 @@ import (
 // print it.
 func Trace(t *testing.T, h *lab.Host) string {
 	t.Helper()
+	h.Settle()
 	var all strings.Builder
 	for _, command := range []string{
 		"ip -6 addr", "ip -6 rule", "ip -6 route show table all", "ip xfrm state", "ip xfrm policy", "ip -o link",
@@ -27,8 +28,7 @@ func Trace(t *testing.T, h *lab.Host) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// An address of a link that has just come up is that for a moment.
-		all.WriteString("$ " + command + "\n" + strings.ReplaceAll(out, " tentative", ""))
+		all.WriteString("$ " + command + "\n" + out)
 	}
 	return all.String()
 }
