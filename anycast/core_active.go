@@ -144,9 +144,10 @@ func (c *core) registered(now time.Time, ct *contact, err error) {
 	var overtaken *SequenceError
 	switch {
 	case ct.closing:
-		// Deregistered; or another replica registered in the meantime, and
-		// then there is nothing of ours to delete.
-		if errors.As(err, &overtaken) {
+		// Deregistered; or another replica registered in the meantime, and may have
+		// left since, and then there is nothing of ours to delete.
+		var refused *StatusError
+		if errors.As(err, &overtaken) || errors.As(err, &refused) && refused.Status == mipv6.StatusNotHomeAgent {
 			err = nil
 		}
 		ct.active, ct.wanted = false, false

@@ -263,6 +263,8 @@ func (w *world) perform(f []string) error {
 		w.newClient()
 	case "client-forgets":
 		w.cache = bindings.NewCache(bindings.Config{})
+	case "home-forgets":
+		w.home = bindings.NewCache(bindings.Config{})
 	case "other": // another replica's update at the client or home agent: seq=N
 		return w.other(arg(0), arg(1))
 	case "refresh-request":

@@ -140,11 +140,11 @@ func (s setup) build(tb lab.TB, bin, certificates string) (*bench, error) {
 	// The tester's kernel must not answer for those whom the tester plays.
 	b.tester.Sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")
 	s.host(n, b.nut)
-	out, err := b.nut.Output(context.Background(), "cat", "/sys/class/net/eth0/address")
+	out, err := b.nut.Command(context.Background(), "cat", "/sys/class/net/eth0/address").Output()
 	if err != nil {
 		return nil, err
 	}
-	b.mac = strings.TrimSpace(out)
+	b.mac = strings.TrimSpace(string(out))
 	b.socket = filepath.Join(n.Dir(), "api.sock")
 	b.config = filepath.Join(n.Dir(), "nut.toml")
 	b.api = client.New(b.socket)

@@ -18,7 +18,7 @@ func TestGaps(t *testing.T) {
 		for _, way := range gap.Ways() {
 			t.Run(client+" "+way.String(), func(t *testing.T) {
 				n := lab.Thesis(t, lab.Wire())
-				felt, err := gap.Feel(testContext(t), t, n, binaries, gap.Trial{Client: client, Way: way, Handoffs: 4}, func() {
+				felt, err := gap.Feel(testContext(t), t, n, binaries, gap.Trial{Client: client, Way: way, Handoffs: 2}, func() {
 					// netem at the router delays one way: twice the link's.
 					for _, s := range lab.Sites() {
 						switch s.Name {

@@ -3,12 +3,11 @@ package lab
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,6 +17,8 @@ type Host struct {
 	name  string
 	ns    string
 	links int // how many interfaces got a default name
+
+	netlink *netlink.Handle
 }
 
 // Name is what the test calls the host.
@@ -27,18 +28,6 @@ func (h *Host) Name() string { return h.name }
 func (h *Host) IP(args ...string) {
 	h.net.tb.Helper()
 	h.net.ip(append([]string{"-n", h.ns}, args...)...)
-}
-
-// Addr gives an interface an address with its prefix length, usable at once.
-func (h *Host) Addr(iface string, prefix netip.Prefix) {
-	h.net.tb.Helper()
-	h.IP("-6", "addr", "add", prefix.String(), "dev", iface, "nodad")
-}
-
-// Route adds a route; the default route is ::/0.
-func (h *Host) Route(to netip.Prefix, via netip.Addr) {
-	h.net.tb.Helper()
-	h.IP("-6", "route", "add", to.String(), "via", via.String())
 }
 
 // Sysctl sets one of the namespace's own sysctls (net.…).
@@ -56,37 +45,17 @@ func (h *Host) Sysctl(name, value string) {
 // returned: sockets that f makes belong to the host for ever. Goroutines that
 // f starts do not: they run on other threads.
 func (h *Host) Do(f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		// Without UnlockOSThread the runtime ends the thread together with
-		// this goroutine: the answer to every error that could leave it in
-		// the wrong namespace, and to runtime.Goexit in f (t.Fatal).
-		err := fmt.Errorf("lab: the function on %s did not return", h.name)
-		defer func() { result <- err }()
-
-		home, e := os.Open("/proc/thread-self/ns/net")
-		if e != nil {
-			err = e
-			return
-		}
-		defer home.Close()
-		there, e := os.Open(namespaceDir + "/" + h.ns)
-		if e != nil {
-			err = e
-			return
+	return inThread(func() error {
+		there, err := os.Open(namespaceDir + "/" + h.ns)
+		if err != nil {
+			return err
 		}
 		defer there.Close()
-		if e := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); e != nil {
-			err = fmt.Errorf("lab: entering namespace %s: %w", h.ns, e)
-			return
+		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("lab: entering namespace %s: %w", h.ns, err)
 		}
-		err = f()
-		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-	}()
-	return <-result
+		return f()
+	})
 }
 
 // Command is exec.CommandContext on the host. The process is the program
@@ -96,14 +65,19 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 }
 
 // Output runs a program on the host until it ends and returns what it wrote;
-// the error carries the end of its error output.
+// the error carries the end of its error output. The program sees the /sys of this
+// process, not the host's.
 func (h *Host) Output(ctx context.Context, name string, args ...string) (string, error) {
-	var stderr strings.Builder
-	cmd := h.Command(ctx, name, args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return string(out), fmt.Errorf("on %s: %s %s: %w: %s", h.name, name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	// The child is born where its parent's thread is: no ip(8) in between.
+	err := h.Do(cmd.Start)
+	if err == nil {
+		err = cmd.Wait()
 	}
-	return string(out), nil
+	if err != nil {
+		return stdout.String(), fmt.Errorf("on %s: %s %s: %w: %s", h.name, name, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +202,27 @@ func TestCaptureOnWire(t *testing.T) {
 	}
 	if len(problems) != 1 || !strings.Contains(problems[0], "RST") {
 		t.Errorf("problems: %q, want the one reset", problems)
+	}
+	// All in one reading says the same.
+	counts, judged, err := c.Judge(ctx, "tcp.dstport == 80 && tcp.len > 0", "frame.len > 1514", FilterReset)
+	if err != nil || !slices.Equal(counts, []int{segments, 0, 1}) || !slices.Equal(judged, problems) {
+		t.Errorf("judged: %v frames, problems %q, %v; want %v and %q", counts, judged, err, []int{segments, 0, 1}, problems)
+	}
+}
+
+// A capture of nothing can be judged.
+func TestJudgeEmptyCapture(t *testing.T) {
+	_, b, iface := twoHosts(t)
+	c, err := b.Capture(iface, Filter("tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	counts, problems, err := c.Judge(t.Context(), "tcp", "udp")
+	if err != nil || !slices.Equal(counts, []int{0, 0}) || len(problems) > 0 {
+		t.Errorf("%v frames, problems %q, %v", counts, problems, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -51,20 +50,20 @@ func (n *Net) Link(a, b *Host, opts ...LinkOption) (ifaceA, ifaceB string) {
 			n.tb.Fatalf("lab: delayed link: %v", err)
 		}
 		for i, h := range []*Host{a, b} {
-			h.IP("link", "set", l.names[i], "up")
+			h.Up(l.names[i])
 		}
 		return l.names[0], l.names[1]
 	}
-	mtu := strconv.Itoa(l.mtu)
-	n.ip("link", "add", l.names[0], "mtu", mtu, "netns", a.ns, "type", "veth",
-		"peer", "name", l.names[1], "mtu", mtu, "netns", b.ns)
+	if err := veth(a, b, l.names, l.mtu); err != nil {
+		n.tb.Fatalf("lab: link of %s and %s: %v", a.name, b.name, err)
+	}
 	for i, h := range []*Host{a, b} {
 		if l.wire {
 			if err := h.Do(func() error { return offloadsOff(l.names[i]) }); err != nil {
 				n.tb.Fatalf("lab: offloads of %s on %s: %v", l.names[i], h.name, err)
 			}
 		}
-		h.IP("link", "set", l.names[i], "up")
+		h.Up(l.names[i])
 	}
 	return l.names[0], l.names[1]
 }

@@ -114,10 +114,20 @@ func (n *Net) Prefix() string { return n.prefix }
 func (n *Net) Host(name string) *Host {
 	n.tb.Helper()
 	h := &Host{net: n, name: name, ns: n.prefix + name}
-	n.ip("netns", "add", h.ns)
+	n.mu.Lock()
+	first := len(n.hosts) == 0
+	n.mu.Unlock()
+	if first {
+		n.ip("netns", "add", h.ns) // see addNamespace
+	} else if err := addNamespace(h.ns); err != nil {
+		n.tb.Fatalf("lab: %v", err)
+	}
 	n.mu.Lock()
 	n.hosts = append(n.hosts, h)
 	n.mu.Unlock()
+	if err := h.open(); err != nil {
+		n.tb.Fatalf("lab: %v", err)
+	}
 	for _, scope := range []string{"all", "default"} {
 		h.Sysctl("net.ipv6.conf."+scope+".accept_dad", "0")
 		h.Sysctl("net.ipv6.conf."+scope+".dad_transmits", "0")
@@ -126,7 +136,7 @@ func (n *Net) Host(name string) *Host {
 	// Errors are what tests look for: the kernel's default of one a second
 	// per destination would hide them.
 	h.Sysctl("net.ipv6.icmp.ratelimit", "0")
-	h.IP("link", "set", "lo", "up")
+	h.Up("lo")
 	return h
 }
 
@@ -195,6 +205,9 @@ func (n *Net) Close() error {
 		errs = append(errs, end())
 	}
 	for _, h := range slices.Backward(hosts) {
+		if h.netlink != nil {
+			h.netlink.Close()
+		}
 		errs = append(errs, removeNamespace(h.ns))
 	}
 	return errors.Join(errs...)

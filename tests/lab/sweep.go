@@ -1,11 +1,8 @@
 package lab
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,33 +77,11 @@ func removeNamespace(namespace string) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := runIP("netns", "del", namespace); err != nil {
-		if _, e := os.Stat(namespaceDir + "/" + namespace); !errors.Is(e, fs.ErrNotExist) {
-			return err
-		}
+	if err := deleteNamespace(namespace); err != nil {
+		return err
 	}
 	if len(found) > 0 {
 		return fmt.Errorf("namespace %s: still ran there, killed: %s", namespace, strings.Join(found, ", "))
 	}
 	return nil
-}
-
-// inhabitants are the processes in a namespace, this one excepted (a thread of
-// ours in Do counts as us).
-func inhabitants(namespace string) ([]int, error) {
-	out, err := exec.Command("ip", "netns", "pids", namespace).Output()
-	if err != nil {
-		if _, e := os.Stat(namespaceDir + "/" + namespace); errors.Is(e, fs.ErrNotExist) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("ip netns pids %s: %w", namespace, err)
-	}
-	var pids []int
-	for _, field := range strings.Fields(string(out)) {
-		pid, err := strconv.Atoi(field)
-		if err == nil && pid != os.Getpid() {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
 }

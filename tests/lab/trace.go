@@ -36,6 +36,7 @@ var volatile = regexp.MustCompile(`(?m) expires \d+sec| \(dead\)|^cache.*$`)
 // control, eBPF programs on its interfaces, and IPv6 sysctls. Two equal traces
 // mean that nothing was left behind.
 func (h *Host) Trace(ctx context.Context) (string, error) {
+	h.Settle()
 	var b strings.Builder
 	for _, argv := range traceCommands {
 		out, err := h.Output(ctx, argv[0], argv[1:]...)

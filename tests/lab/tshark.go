@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -59,19 +61,57 @@ func (c *Capture) Excuse(filter string) { c.excused = filter }
 // bad checksums (those of Mobility Headers included) and resets. An empty list
 // is the good answer.
 func (c *Capture) Problems(ctx context.Context) ([]string, error) {
-	// What applications send is theirs: tshark would take random bytes for one
-	// of many protocols (Q.931 was seen) and find that malformed.
-	reset := FilterReset
-	if c.excused != "" {
-		reset = fmt.Sprintf("%s && !(%s)", reset, c.excused)
-	}
-	problems, err := c.tshark(ctx, fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, reset),
-		"-d", "tcp.port==1-65535,data")
+	problems, err := c.tshark(ctx, c.problem(), opaque()...)
 	if err != nil {
 		return nil, err
 	}
 	mobility, err := c.badMobility()
 	return append(problems, mobility...), err
+}
+
+// opaque: what applications send is theirs. tshark would take random bytes for one of
+// many protocols (Q.931 was seen) and find that malformed.
+func opaque() []string { return []string{"-d", "tcp.port==1-65535,data"} }
+
+// problem is the filter of Problems.
+func (c *Capture) problem() string {
+	reset := FilterReset
+	if c.excused != "" {
+		reset = fmt.Sprintf("%s && !(%s)", reset, c.excused)
+	}
+	return fmt.Sprintf("(%s) || (%s) || (%s)", FilterMalformed, FilterBadChecksum, reset)
+}
+
+// Judge has tshark read the capture once: how many frames match each display filter
+// (without a comma), which sees no protocol above TCP; and Problems.
+func (c *Capture) Judge(ctx context.Context, filters ...string) (counts []int, problems []string, err error) {
+	filters = append(slices.Clone(filters), c.problem())
+	lines, err := c.tshark(ctx, "", append(opaque(), "-q", "-z", "io,stat,0,"+strings.Join(filters, ","))...)
+	if err != nil {
+		return nil, nil, err
+	}
+	counts = make([]int, len(filters))
+	for _, line := range lines {
+		cells := strings.Split(line, "|")
+		if !strings.Contains(line, "<>") { // an empty capture has no such line
+			continue
+		}
+		if len(cells) < 2*len(filters)+2 { // a wide legend adds an empty one
+			return nil, nil, fmt.Errorf("lab: tshark -r %s: %d filters, and it says %q", c.path, len(filters), line)
+		}
+		for i := range counts {
+			if counts[i], err = strconv.Atoi(strings.TrimSpace(cells[2+2*i])); err != nil {
+				return nil, nil, fmt.Errorf("lab: tshark -r %s: it says %q: %w", c.path, line, err)
+			}
+		}
+	}
+	last := len(counts) - 1
+	if counts[last] > 0 {
+		problems, err = c.Problems(ctx)
+	} else {
+		problems, err = c.badMobility()
+	}
+	return counts[:last], problems, err
 }
 
 // tshark reads the capture with all checksums verified.

@@ -17,15 +17,17 @@ import (
 	"github.com/vanycast/vanycast/tests/cluster"
 )
 
-// suites are the packages whose tests run in a guest, each in one of its own, the
-// longest first.
+// suites are the packages whose tests run in a guest, each line in one of its own,
+// the longest first.
 var suites = []struct {
-	pkg string
-	run string // of its tests, as -test.run; "" for all
+	name string // of the subtest and its folder, "" for the package's
+	pkg  string
+	run  string // of its tests, as -test.run; "" for all
 }{
 	{pkg: "./mipv6/tcbpf", run: "TestConformance|TestProbe"},
 	{pkg: "./mipv6/xfrm"},
-	{pkg: "./tests/kernel"},
+	{name: "gaps", pkg: "./tests/kernel", run: "TestGaps"},
+	{pkg: "./tests/kernel", run: "Test[^G]"},
 	{pkg: "./mipv6/ipsec", run: "TestKernel"},
 	{pkg: "./mipv6/mhsock"},
 }
@@ -50,8 +52,10 @@ func TestKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	suite := func(pkg, run string) {
-		name := strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-")
+	suite := func(name, pkg, run string) {
+		if name == "" {
+			name = strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-")
+		}
 		t.Run(name, func(t *testing.T) {
 			test, err := BuildTest(ctx, bin, root, pkg)
 			if err != nil {
@@ -72,7 +76,7 @@ func TestKernel(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) { // a guest has one processor
 		guests.Go(func() {
 			for i := range next {
-				suite(suites[i].pkg, suites[i].run)
+				suite(suites[i].name, suites[i].pkg, suites[i].run)
 			}
 		})
 	}

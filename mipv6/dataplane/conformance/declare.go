@@ -17,6 +17,7 @@ import (
 // print it.
 func Trace(t *testing.T, h *lab.Host) string {
 	t.Helper()
+	h.Settle()
 	var all strings.Builder
 	for _, command := range []string{
 		"ip -6 addr", "ip -6 rule", "ip -6 route show table all", "ip xfrm state", "ip xfrm policy", "ip -o link",

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"net/netip"
-	"strconv"
 	"testing"
 
 	"github.com/vanycast/vanycast/mipv6/dataplane"
@@ -86,11 +85,7 @@ func newTopology(t *testing.T, m mtus, opts ...lab.LinkOption) *topology {
 	}
 	link(top.access, "replica", "", top.replica, "eth0", "2001:db8:1::10/64", whole, opts...)
 	link(top.access, "near", "", top.near, "eth0", "2001:db8:1::20/64", whole, last...)
-	top.access.IP("link", "add", "lan", "mtu", strconv.Itoa(whole), "type", "bridge")
-	for _, port := range []string{"replica", "near"} {
-		top.access.IP("link", "set", port, "master", "lan")
-	}
-	top.access.IP("link", "set", "lan", "up")
+	top.access.Bridge("lan", "replica", "near")
 	top.access.Addr("lan", netip.MustParsePrefix("2001:db8:1::1/64"))
 	link(top.access, "core", "2001:db8:e::1/64", top.core, "access", "2001:db8:e::2/64", m.tunnel, opts...)
 	link(top.core, "home", "2001:db8:9::fe/64", top.agent, "eth0", "2001:db8:9::ff/64", whole, opts...)

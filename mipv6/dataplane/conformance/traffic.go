@@ -157,45 +157,6 @@ func transfer(from, to net.Conn, size int) error {
 	return nil
 }
 
-// capture records what one interface sees during f, and judges it: no malformed
-// packet, no bad checksum, no reset.
-func capture(t *testing.T, h *lab.Host, iface string, f func()) *lab.Capture {
-	t.Helper()
-	c, err := h.Capture(iface)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f()
-	if err := c.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	problems, err := c.Problems(deadline(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("%s %s: %s", h.Name(), iface, p)
-	}
-	return c
-}
-
-// count wants the number of frames that match a display filter to be such that
-// ok says so.
-func count(t *testing.T, c *lab.Capture, filter string, ok func(n int) bool) {
-	t.Helper()
-	n, err := c.Count(deadline(t), filter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !ok(n) {
-		frames, err := c.Frames(deadline(t), filter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%d frames match %q: %q", n, filter, frames[:min(len(frames), 10)])
-	}
-}
-
 func some(n int) bool { return n > 0 }
 func none(n int) bool { return n == 0 }
 
