@@ -129,3 +129,22 @@ func TestErrorText(t *testing.T) {
 		t.Error("names of states")
 	}
 }
+
+// What a socket without memory says of its window can be set at another.
+func TestConfineWindow(t *testing.T) {
+	next := uint32(0xffff_fff0)
+	for _, c := range []struct{ wl1, window, want uint32 }{
+		{next + 100, 0, next},           // taken back
+		{next + 100, 50, next + 50},     // in part
+		{next + 100, 100, next + 100},   // as it is mostly
+		{next - 1000, 0, next - 1000},   // older
+		{next - 1, 1 << 20, next - 1},   // around zero
+		{next + 40, 1 << 20, next + 40}, // the same
+	} {
+		w := Window{SendWL1: c.wl1, SendWindow: 1, MaxWindow: 1, ReceiveWindow: c.window, ReceiveWUP: next}
+		w.confine(next)
+		if w.SendWL1 != c.want || w.validate(next) != nil {
+			t.Errorf("SND.WL1 %d, window %d: %d, %v, want %d", c.wl1, c.window, w.SendWL1, w.validate(next), c.want)
+		}
+	}
+}

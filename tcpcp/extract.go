@@ -90,6 +90,7 @@ func (f *Frozen) extract(e *Endpoint, b *Buffers) (steady bool, err error) {
 	if e.ReceiveNext, err = seqOf(f.fd, recvQueue); err != nil {
 		return false, err
 	}
+	e.Window.confine(e.ReceiveNext)
 	if err := f.peekReceived(e, b, mem.received); err != nil {
 		return false, err
 	}

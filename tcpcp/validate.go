@@ -65,6 +65,16 @@ func (w *Window) validate(receiveNext uint32) error {
 	return nil
 }
 
+// confine makes a window what validate asks for. A socket that had no memory for what
+// came says that its window is zero (tcp_select_window, ICSK_ACK_NOMEM), and SND.WL1 may
+// be of a segment in the window that it took back. An older one is no harm: the next
+// segment updates the send window as it would have.
+func (w *Window) confine(receiveNext uint32) {
+	if end := receiveNext + w.ReceiveWindow; after(w.SendWL1, end) {
+		w.SendWL1 = end
+	}
+}
+
 // after compares sequence numbers modulo 2^32 (RFC 9293 §3.4).
 func after(a, b uint32) bool { return int32(a-b) > 0 }
 
