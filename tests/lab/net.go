@@ -136,7 +136,7 @@ func (n *Net) Host(name string) *Host {
 	// Errors are what tests look for: the kernel's default of one a second
 	// per destination would hide them.
 	h.Sysctl("net.ipv6.icmp.ratelimit", "0")
-	// Since Linux 6.16 a socket takes in up to 32 MB that nobody reads, which a handoff
+	// On newer kernels (6.18) a socket takes in up to 32 MB that nobody reads, which a handoff
 	// takes along: tests would take five times as long there as on other kernels.
 	h.Sysctl("net.ipv4.tcp_rmem", "4096 131072 6291456")
 	h.Up("lo")
