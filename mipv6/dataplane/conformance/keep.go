@@ -265,9 +265,11 @@ func testKeepBulk(t *testing.T, b Backend) {
 			needs(t, p.replica, keeps)
 			p.routed(t, kind)
 			conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
+			must(t, p.replica.SetRoute(flow, heldKeep))
 			done := make(chan error, 1)
 			go func() { done <- transfer(conn.near, conn.far, 60_000_000) }()
-			for running, hold := true, true; running; hold = !hold {
+			settled(t, p.replica, 1)
+			for running, hold := true, false; running; hold = !hold {
 				route := dataplane.Route{Kind: kind}
 				if hold {
 					route = heldKeep

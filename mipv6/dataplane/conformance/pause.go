@@ -256,9 +256,11 @@ func testPauseBulk(t *testing.T, b Backend) {
 				f := dataplane.Flow{Home: contactAddr, Client: addr}
 				relayed(t, p, near, f, c.via)
 				conn := connect(t, host, addr, top.near, contactAddr)
+				must(t, p.replica.SetRoute(f, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: c.via, Pause: true}))
 				done := make(chan error, 1)
 				go func() { done <- transfer(conn.far, conn.near, 8_000_000) }()
-				for running, pause := true, true; running; pause = !pause {
+				settled(t, p.replica, 1)
+				for running, pause := true, false; running; pause = !pause {
 					must(t, p.replica.SetRoute(f, dataplane.Route{Kind: dataplane.RelayTo, Peer: nearAddr, Via: c.via, Pause: pause}))
 					select {
 					case err := <-done:

@@ -96,9 +96,11 @@ func testPauseOwn(t *testing.T, b Backend) {
 func testPauseOwnBulk(t *testing.T, b Backend) {
 	top, p, _ := servedHere(t, b)
 	conn := connect(t, top.client, clientAddr, top.replica, contactAddr)
+	must(t, p.replica.SetRoute(flow, waiting))
 	done := make(chan error, 1)
 	go func() { done <- transfer(conn.far, conn.near, 8_000_000) }()
-	for running, pause := true, true; running; pause = !pause {
+	settled(t, p.replica, 1)
+	for running, pause := true, false; running; pause = !pause {
 		r := throughNear
 		r.Pause = pause
 		must(t, p.replica.SetRoute(flow, r))

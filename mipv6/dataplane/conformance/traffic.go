@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vanycast/vanycast/tests/lab"
 )
 
@@ -108,6 +110,28 @@ func (p pair) exchange(t *testing.T, size int) {
 	go func() { results <- transfer(p.far, p.near, size) }()
 	if err := errors.Join(<-results, <-results); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// lostNothing wants all that was sent to have arrived the first time. On a busy machine a
+// segment is sent again that was merely late: its receiver says so (RFC 2883).
+func (p pair) lostNothing(t *testing.T) {
+	t.Helper()
+	for _, c := range []*net.TCPConn{p.near, p.far} {
+		must(t, lab.WaitFor(deadline(t), func() error {
+			var info *unix.TCPInfo
+			raw, err := c.SyscallConn()
+			if err != nil {
+				return err
+			}
+			if e := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); e != nil {
+				return e
+			}
+			if err == nil && info.Total_retrans > info.Dsack_dups {
+				err = fmt.Errorf("%v: %d segments were sent again, and %d of them had arrived", c.LocalAddr(), info.Total_retrans, info.Dsack_dups)
+			}
+			return err
+		}))
 	}
 }
 
