@@ -170,6 +170,7 @@ func (k *killing) round(ctx context.Context) {
 		var err error
 		k.daemons["modern"], err = k.Start(ctx, "modern")
 		must(t, err)
+		defer k.boundAnew(ctx)
 	}
 	var err error
 	k.daemons[victim], err = k.Start(ctx, victim)
@@ -186,6 +187,25 @@ func (k *killing) round(ctx context.Context) {
 	for _, c := range k.talkers {
 		must(t, k.recovers(ctx, c, began))
 	}
+}
+
+// boundAnew waits until the client whose daemon was started anew is bound again. What
+// the replicas know of it is of the time before, until they have done a home test, which
+// needs a contact node: a replica that dies now would be the second blow at once.
+func (k *killing) boundAnew(ctx context.Context) {
+	k.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(ctx, killRecover, fmt.Errorf("not within %v", killRecover))
+	defer cancel()
+	must(k.t, lab.WaitFor(ctx, func() error {
+		var all []wire.Binding
+		if err := k.daemons["modern"].Get(ctx, wire.PathBindings, &all); err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			return errors.New("modern is not bound")
+		}
+		return nil
+	}))
 }
 
 // recovers waits until a client goes on.

@@ -46,7 +46,7 @@ func transferThroughLoss(t *testing.T, client string, share float64, links ...st
 	for link, l := range losses {
 		lost, of, err := l.Lost()
 		must(t, err)
-		if lost == 0 {
+		if lost == 0 && float64(of) > 10/share { // little passes on the home agent's
 			t.Errorf("nothing was lost on the link of %s", link)
 		}
 		t.Logf("%s: %d of %d packets lost", link, lost, of)
