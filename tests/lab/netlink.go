@@ -69,9 +69,19 @@ func (h *Host) Addr(iface string, prefix netip.Prefix) {
 }
 
 // Settle waits, for a moment at most, until all addresses of the host are in its
-// table of local routes: the kernel gets there by itself, a little later.
+// table of local routes, and its links are known to be up: the kernel gets there by
+// itself, a little later.
 func (h *Host) Settle() {
 	h.awaitFor(func() error {
+		links, err := h.netlink.LinkList()
+		if err != nil {
+			return err
+		}
+		for _, l := range links {
+			if a := l.Attrs(); l.Type() == "veth" && a.Flags&net.FlagUp != 0 && a.OperState == netlink.OperUnknown {
+				return fmt.Errorf("%s is not known to be up yet", a.Name)
+			}
+		}
 		addrs, err := h.netlink.AddrList(nil, netlink.FAMILY_V6)
 		if err != nil {
 			return err
