@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,7 +63,7 @@ func (h *Host) Addr(iface string, prefix netip.Prefix) {
 	h.awaitFor(func() error {
 		routes, err := h.netlink.RouteGet(addr.IP)
 		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
-			return fmt.Errorf("%v is not usable yet: %v %w", addr, routes, err)
+			return errors.Join(fmt.Errorf("%v is not usable yet: %v", addr, routes), err)
 		}
 		return nil
 	})
